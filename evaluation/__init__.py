@@ -1,0 +1,1 @@
+"""Runs the whole: quality and speed against public data sets."""

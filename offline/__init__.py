@@ -1,0 +1,1 @@
+"""Jobs that build the catalogue and the models; nothing here runs while a photo is scanned."""

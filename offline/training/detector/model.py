@@ -1,0 +1,151 @@
+"""RetinaNet on EfficientNet-lite0 (Lin et al., Focal Loss for Dense Object Detection, ICCV 2017).
+
+Two departures from the paper. Whether something is a product and which category it has are separate outputs:
+objectness is what the focal loss trains, the category is a softmax learned from positive anchors only. So a product
+of a category hardly seen in training is still found, and a picture may teach boxes without telling a category.
+And the towers have batch norm, one per level (Tan et al., EfficientDet, CVPR 2020), as training is short.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from offline.training.backbone import PYRAMID_CHANNELS, Backbone, normalise
+from shiwu.categories import CATEGORIES
+from shiwu.vision.anchors import AnchorGrid
+
+SIZE: Final = 320
+"""Side of the input, pixels."""
+GRID: Final = AnchorGrid(
+    strides=(8, 16, 32, 64),
+    sizes=(24.0, 48.0, 96.0, 192.0),
+    scales=(1.0, math.sqrt(2.0)),
+    ratios=(0.5, 1.0, 2.0),
+)
+"""Anchors of 24 to 272 px: P7 would start beyond the picture, and what is below 20 px is no product to search for."""
+
+_CHANNELS: Final = 64
+_PRIOR: Final = 0.01
+"""Objectness at the start of training, so that the many empty anchors do not drown the rest (section 4.1)."""
+
+
+class Heads(NamedTuple):
+    """Raw outputs for every anchor, in the order of `AnchorGrid.boxes`."""
+
+    objectness: Tensor
+    """Logits, (batch, anchors)."""
+    categories: Tensor
+    """Logits, (batch, anchors, categories)."""
+    deltas: Tensor
+    """Coded as in `shiwu.vision.boxes.encode`, (batch, anchors, 4)."""
+
+
+class RetinaNet(nn.Module):
+    """(batch, SIZE, SIZE, 3) uint8 RGB to `Heads`."""
+
+    def __init__(
+        self, backbone: Backbone, grid: AnchorGrid = GRID, channels: int = _CHANNELS, depth: int = 3, width: int = len(CATEGORIES)
+    ) -> None:
+        super().__init__()
+        levels = len(grid.strides)
+        self.backbone = backbone
+        self.pyramid = FeaturePyramid(channels, levels)
+        self.what = _Tower(channels, depth, levels)
+        self.where = _Tower(channels, depth, levels)
+        self.objectness = nn.Conv2d(channels, grid.per_cell, 3, padding=1)
+        self.categories = nn.Conv2d(channels, grid.per_cell * width, 3, padding=1)
+        self.deltas = nn.Conv2d(channels, grid.per_cell * 4, 3, padding=1)
+        for conv in (self.objectness, self.categories, self.deltas):
+            nn.init.normal_(conv.weight, std=0.01)
+            nn.init.zeros_(_bias(conv))
+        nn.init.constant_(_bias(self.objectness), -math.log((1 - _PRIOR) / _PRIOR))
+        self._width = width
+
+    def forward(self, images: Tensor) -> Heads:
+        levels = self.pyramid(*self.backbone.pyramid(normalise(images)))
+        what, where = self.what(levels), self.where(levels)
+        return Heads(
+            torch.cat([_per_anchor(self.objectness(x), 1) for x in what], 1).squeeze(2),
+            torch.cat([_per_anchor(self.categories(x), self._width) for x in what], 1),
+            torch.cat([_per_anchor(self.deltas(x), 4) for x in where], 1),
+        )
+
+
+class Detector(nn.Module):
+    """What is exported: images to "scores" (batch, anchors, categories) and "deltas" (batch, anchors, 4).
+
+    A score is objectness * P(category | object) ** sharpness. A sharpness below 1 keeps a sure object of doubtful
+    category above a doubtful object of sure category, since consumers rank objects by their best score.
+    """
+
+    def __init__(self, net: RetinaNet, sharpness: float) -> None:
+        super().__init__()
+        self.net = net
+        self.sharpness = sharpness
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        heads = self.net(image)
+        return scores_of(heads, self.sharpness), heads.deltas
+
+
+def scores_of(heads: Heads, sharpness: float) -> Tensor:
+    """Scores in 0..1 of every anchor and category, (batch, anchors, categories)."""
+    share = torch.exp(functional.log_softmax(heads.categories, dim=2) * sharpness)
+    return torch.sigmoid(heads.objectness).unsqueeze(2) * share
+
+
+class FeaturePyramid(nn.Module):
+    """C3, C4, C5 to levels of equal width at strides 8, 16, 32, ... (Lin et al., FPN, CVPR 2017)."""
+
+    def __init__(self, channels: int, levels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(_unit(c, channels, 1) for c in PYRAMID_CHANNELS)
+        self.smooth = nn.ModuleList(_unit(channels, channels, 3) for _ in PYRAMID_CHANNELS)
+        self.down = nn.ModuleList(_unit(channels, channels, 3, stride=2) for _ in range(levels - len(PYRAMID_CHANNELS)))
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
+        p3, p4, p5 = (lateral(c) for lateral, c in zip(self.lateral, (c3, c4, c5), strict=True))
+        p4 = p4 + functional.interpolate(p5, scale_factor=2.0, mode="nearest")
+        p3 = p3 + functional.interpolate(p4, scale_factor=2.0, mode="nearest")
+        levels = [smooth(p) for smooth, p in zip(self.smooth, (p3, p4, p5), strict=True)]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        return levels
+
+
+class _Tower(nn.Module):
+    """3x3 convolutions shared by all levels, each followed by a batch norm of the level's own."""
+
+    def __init__(self, channels: int, depth: int, levels: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleList(
+            nn.ModuleList(nn.BatchNorm2d(channels, momentum=0.02) for _ in range(levels)) for _ in range(depth)
+        )
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        for conv, norms in zip(self.convs, self.norms, strict=True):
+            assert isinstance(norms, nn.ModuleList)
+            levels = [functional.relu(norm(conv(x))) for norm, x in zip(norms, levels, strict=True)]
+        return levels
+
+
+def _unit(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out, momentum=0.02)
+    )
+
+
+def _per_anchor(x: Tensor, width: int) -> Tensor:
+    """(batch, per_cell * width, rows, columns) to (batch, rows * columns * per_cell, width)."""
+    return x.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, width))
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    assert conv.bias is not None
+    return conv.bias

@@ -1,0 +1,22 @@
+"""Making torch quick on one CPU thread."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from typing import Final
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+
+
+def keep_memory() -> None:
+    """Tells glibc to keep freed memory instead of giving it back to the system; elsewhere it does nothing.
+
+    Feature maps are some MB each: by default glibc maps and unmaps every one of them, and the page faults take
+    longer than the convolutions (measured on EfficientNet-lite0: half of the time).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, -1)

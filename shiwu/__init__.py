@@ -1,0 +1,1 @@
+"""What every shiwu process stands on."""

@@ -1,0 +1,1 @@
+"""Running released models: the manifest, the `ModelRunner` port and its adapters."""

@@ -1,0 +1,172 @@
+"""The manifest beside every released model: what the file is, how to feed it and how to read it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+
+from shiwu.vision.anchors import AnchorGrid
+from shiwu.vision.resize import Fit
+
+
+class ManifestError(ValueError):
+    """A manifest is missing or malformed, or its model file is not the one it describes."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorSpec(_Frozen):
+    """One named input or output; the first axis is the batch and is called "batch"."""
+
+    name: str
+    dtype: Literal["uint8", "float32"]
+    shape: tuple[int | str, ...]
+
+
+class Preprocessing(_Frozen):
+    """How a picture becomes the model's square RGB input; normalisation lives in the graph."""
+
+    size: PositiveInt
+    """Side of the square, pixels."""
+    fit: Fit
+    fill: int = Field(127, ge=0, le=255)
+    """Gray level around a letterboxed picture."""
+    margin: float = Field(0.0, ge=0.0, le=1.0)
+    """How far a crop reaches beyond its box on each side, as a share of the box's side."""
+
+
+class VoteRule(_Frozen):
+    """Parameters of the weighted category vote (see services/classifier/voting.py)."""
+
+    neighbours: PositiveInt
+    detector_weight: float = Field(ge=0.0, le=1.0)
+    temperature: float = Field(gt=0.0)
+    rank_decay: float = Field(ge=0.0)
+
+
+class RerankRule(_Frozen):
+    """Parameters of k-reciprocal re-ranking (see services/gateway/ranking.py)."""
+
+    k1: PositiveInt
+    k2: PositiveInt
+    lambda_: float = Field(ge=0.0, le=1.0, alias="lambda")
+    """Weight of the original distance; 1 leaves the order as it was."""
+    centre: bool
+    """Subtract each domain's mean embedding first."""
+
+
+class AcceptanceRule(_Frozen):
+    """P(top product is right) = sigmoid(bias + similarity * s + margin * m); accepted from the threshold on.
+
+    s: cosine similarity of the best product; m: its lead over the best other product.
+    """
+
+    bias: float
+    similarity: float
+    margin: float
+    threshold: float = Field(ge=0.0, le=1.0)
+    thresholds: dict[str, float] = {}
+    """Per category, where enough was known to set one of its own."""
+
+
+class DomainMeans(_Frozen):
+    """Mean unit embedding of each side of the gap, measured on training data."""
+
+    photo: tuple[float, ...]
+    merchant: tuple[float, ...]
+
+
+class Tuning(_Frozen):
+    """What was tuned on validation data for this embedder."""
+
+    vote: VoteRule
+    rerank: RerankRule
+    acceptance: AcceptanceRule
+    domains: DomainMeans
+
+
+class _Manifest(_Frozen):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: str = Field(pattern=r"^[a-z0-9][a-z0-9.]*$")
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocessing: Preprocessing
+
+    @property
+    def id(self) -> str:
+        """The model's name and version, as answers and collections carry it: "embedder-lite0@1"."""
+        return f"{self.name}@{self.version}"
+
+
+class Anchors(_Frozen):
+    strides: tuple[int, ...]
+    sizes: tuple[float, ...]
+    scales: tuple[float, ...]
+    ratios: tuple[float, ...]
+
+    def grid(self) -> AnchorGrid:
+        return AnchorGrid(self.strides, self.sizes, self.scales, self.ratios)
+
+
+class DetectorManifest(_Manifest):
+    """A detector with raw heads.
+
+    Input "image": uint8 (batch, size, size, 3), RGB. Outputs: "scores" float32 (batch, anchors, labels) after
+    the sigmoid; "deltas" float32 (batch, anchors, 4), coded against the anchors (`shiwu.vision.boxes.encode`).
+    """
+
+    task: Literal["detection"]
+    labels: tuple[str, ...]
+    anchors: Anchors
+    min_score: float = Field(ge=0.0, le=1.0)
+    nms_iou: float = Field(ge=0.0, le=1.0)
+
+
+class EmbedderManifest(_Manifest):
+    """An embedder. Input "image": uint8 (batch, size, size, 3), RGB. Output "embedding": float32 (batch, dimension), unit length."""
+
+    task: Literal["embedding"]
+    dimension: PositiveInt
+    categories: tuple[str, ...] = ()
+    """Categories this embedder is kept for; empty: every category without one of its own."""
+    tuning: Tuning | None = None
+
+
+Manifest = Annotated[DetectorManifest | EmbedderManifest, Field(discriminator="task")]
+_ADAPTER: TypeAdapter[DetectorManifest | EmbedderManifest] = TypeAdapter(Manifest)
+
+FILE_NAME = "manifest.json"
+
+
+def read_manifest(directory: Path) -> DetectorManifest | EmbedderManifest:
+    """The manifest of the model in `directory`, with the model file checked against its sha256.
+
+    Raises ManifestError, which says what is wrong and where.
+    """
+    path = directory / FILE_NAME
+    try:
+        manifest = _ADAPTER.validate_json(path.read_bytes())
+        digest = hashlib.sha256((directory / manifest.file).read_bytes()).hexdigest()
+    except OSError as error:
+        msg = f"no model in {directory}: {error.strerror}: {error.filename}"
+        raise ManifestError(msg) from error
+    except ValidationError as error:
+        msg = f"{path} is not a manifest: {error}"
+        raise ManifestError(msg) from error
+    if digest != manifest.sha256:
+        msg = f"{directory / manifest.file} is not the released file: sha256 is {digest}, the manifest says {manifest.sha256}"
+        raise ManifestError(msg)
+    return manifest
+
+
+def write_manifest(manifest: DetectorManifest | EmbedderManifest, directory: Path) -> None:
+    """Writes the manifest beside its model file."""
+    text = manifest.model_dump_json(indent=2, by_alias=True, exclude_none=True)
+    (directory / FILE_NAME).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Pixels only: decoding, boxes, crops, preprocessing and perceptual hashes, on numpy arrays."""

@@ -1,0 +1,60 @@
+"""Fitting an image into the square that a model reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shiwu.vision.boxes import Boxes
+
+Image = NDArray[np.uint8]
+"""RGB pixels, shape (height, width, 3)."""
+
+Fit = Literal["letterbox", "stretch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the image's pixels lie in the square: square = image * scale + offset, for x and y."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def to_image(self, boxes: Boxes) -> Boxes:
+        """Boxes of the square, (n, 4), in pixels of the image."""
+        return ((boxes - np.array(self.offset * 2, np.float32)) / np.array(self.scale * 2, np.float32)).astype(
+            np.float32
+        )
+
+    def to_square(self, boxes: Boxes) -> Boxes:
+        """Boxes of the image, (n, 4), in pixels of the square."""
+        return (boxes * np.array(self.scale * 2, np.float32) + np.array(self.offset * 2, np.float32)).astype(np.float32)
+
+
+def fit(image: Image, size: int, how: Fit, fill: int = 127) -> tuple[Image, Placement]:
+    """The image as a square of `size` pixels, and where it lies there.
+
+    "letterbox" keeps the aspect ratio, centres the image and fills the rest with gray `fill`;
+    "stretch" ignores the aspect ratio. Shrinking averages pixels (no aliasing), growing interpolates.
+    """
+    height, width = image.shape[:2]
+    if how == "stretch":
+        return _resized(image, size, size), Placement((size / width, size / height), (0.0, 0.0))
+    scale = size / max(height, width)
+    inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = (size - inner_width) // 2, (size - inner_height) // 2
+    square = np.full((size, size, 3), fill, np.uint8)
+    square[top : top + inner_height, left : left + inner_width] = _resized(image, inner_width, inner_height)
+    return square, Placement((inner_width / width, inner_height / height), (float(left), float(top)))
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = width * height < image.shape[0] * image.shape[1]
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
