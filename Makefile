@@ -29,8 +29,14 @@ bench: $(VENV)/.dev
 
 # --- contract -------------------------------------------------------------------------------------------------------
 
-INCLUDES = -I protos -I $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc $(INCLUDES)
+SITE = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos -I build/include -I $(SITE)
+
+# googleapis-common-protos ships this file under another name than the one that its own Python code registers.
+OPERATIONS = build/include/google/longrunning/operations.proto
+$(OPERATIONS): | $(VENV)/.dev
+	mkdir -p $(@D)
+	cp $(SITE)/google/longrunning/operations_proto.proto $@
 
 # Generates shiwu/v1 and docs/api.md from the protos.
 proto: $(VENV)/.dev build/protos.binpb
@@ -38,8 +44,7 @@ proto: $(VENV)/.dev build/protos.binpb
 	rm -f shiwu/v1/vision_pb2_grpc.* shiwu/v1/catalog_resources_pb2_grpc.*
 	$(BIN)/python docs/make_api.py build/protos.binpb > docs/api.md
 
-build/protos.binpb: $(PROTOS) | $(VENV)/.dev
-	mkdir -p build
+build/protos.binpb: $(PROTOS) $(OPERATIONS) | $(VENV)/.dev
 	$(PROTOC) --include_imports --include_source_info --descriptor_set_out=$@ $(PROTOS)
 
 # The protos keep the style guide and their released form, and what was generated from them is up to date.

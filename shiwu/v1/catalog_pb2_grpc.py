@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__proto__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from shiwu.v1 import catalog_pb2 as shiwu_dot_v1_dot_catalog__pb2
 from shiwu.v1 import catalog_resources_pb2 as shiwu_dot_v1_dot_catalog__resources__pb2
@@ -166,7 +166,7 @@ class CatalogServiceStub:
         self.ImportProducts = channel.unary_unary(
                 '/shiwu.v1.CatalogService/ImportProducts',
                 request_serializer=shiwu_dot_v1_dot_catalog__pb2.ImportProductsRequest.SerializeToString,
-                response_deserializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/shiwu.v1.CatalogService/Describe',
@@ -530,7 +530,7 @@ def add_CatalogServiceServicer_to_server(servicer, server):
             'ImportProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportProducts,
                     request_deserializer=shiwu_dot_v1_dot_catalog__pb2.ImportProductsRequest.FromString,
-                    response_serializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.SerializeToString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
@@ -1233,7 +1233,7 @@ class CatalogService:
             target,
             '/shiwu.v1.CatalogService/ImportProducts',
             shiwu_dot_v1_dot_catalog__pb2.ImportProductsRequest.SerializeToString,
-            google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

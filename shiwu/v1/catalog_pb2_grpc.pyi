@@ -4,7 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
-from google.longrunning import operations_proto_pb2 as _operations_proto_pb2
+from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from shiwu.v1 import catalog_pb2 as _catalog_pb2
@@ -92,7 +92,7 @@ class CatalogServiceStub:
     """Lists reference images, a page at a time."""
     DeleteReferenceImage: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.DeleteReferenceImageRequest, _empty_pb2.Empty]
     """Removes a picture; scans stop finding it before the call returns."""
-    ImportProducts: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_proto_pb2.Operation]
+    ImportProducts: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_pb2.Operation]
     """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
     follow it with google.longrunning.Operations, which this server has too. It survives restarts of the service.
     """
@@ -166,7 +166,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Lists reference images, a page at a time."""
     DeleteReferenceImage: _aio.UnaryUnaryMultiCallable[_catalog_pb2.DeleteReferenceImageRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a picture; scans stop finding it before the call returns."""
-    ImportProducts: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_proto_pb2.Operation]  # type: ignore[assignment]
+    ImportProducts: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
     follow it with google.longrunning.Operations, which this server has too. It survives restarts of the service.
     """
@@ -387,7 +387,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _catalog_pb2.ImportProductsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operations_proto_pb2.Operation, _abc.Awaitable[_operations_proto_pb2.Operation]]:
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
         """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
         follow it with google.longrunning.Operations, which this server has too. It survives restarts of the service.
         """

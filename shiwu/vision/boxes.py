@@ -19,7 +19,8 @@ _MAX_LOG_SCALE = math.log(1000.0 / 16.0)
 def areas(boxes: Boxes) -> NDArray[np.float32]:
     """Area of each box, shape (n,); an inverted box has area 0."""
     size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)
-    return size[:, 0] * size[:, 1]
+    product: NDArray[np.float32] = size[:, 0] * size[:, 1]
+    return product
 
 
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
@@ -29,11 +30,12 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     size = np.maximum(high - low, 0.0)
     inter = size[..., 0] * size[..., 1]
     union = areas(a)[:, None] + areas(b)[None, :] - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    ratio: NDArray[np.float32] = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return ratio
 
 
 def encode(boxes: Boxes, anchors: Boxes) -> Boxes:
-    """Regression targets (dx, dy, dw, dh) of boxes against their anchors, both (n, 4) (Ren et al., Faster R-CNN, 2015)."""
+    """Targets (dx, dy, dw, dh) of boxes against their anchors, both (n, 4) (Ren et al., Faster R-CNN, NIPS 2015)."""
     anchor_size = anchors[:, 2:] - anchors[:, :2]
     size = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
     shift = ((boxes[:, :2] + boxes[:, 2:]) - (anchors[:, :2] + anchors[:, 2:])) / 2 / anchor_size

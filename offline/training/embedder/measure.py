@@ -1,0 +1,118 @@
+"""What an embedder is worth on products that it never saw, and on those that it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from offline.training.embedder.pictures import Picture, load_pictures, over
+from offline.training.embedder.retrieval import Report, Vectors, leave_one_out, retrieve
+from offline.training.embedder.split import Split
+from offline.training.items import Item
+from shiwu.inference.manifest import Preprocessing
+from shiwu.vision.resize import Image, fit
+
+EmbedImages = Callable[[Sequence[Image]], Vectors]
+"""RGB images of any size to unit vectors, (n, dimension)."""
+
+_WHITE = 255
+_CROP = 0.6
+_BATCH = 16
+
+
+def squares(images: Iterable[Image], how: Preprocessing) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The images as the model reads them, (n, size, size, 3)."""
+    return np.stack([fit(image, how.size, how.fit, how.fill)[0] for image in images])
+
+
+def in_batches(run: Callable[[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]], Vectors], how: Preprocessing) -> EmbedImages:
+    """An EmbedImages from a model that reads prepared squares."""
+
+    def embed(images: Sequence[Image]) -> Vectors:
+        return np.concatenate(
+            [run(squares(images[i : i + _BATCH], how)) for i in range(0, len(images), _BATCH)]
+        )
+
+    return embed
+
+
+def measure(embed: EmbedImages, split: Split) -> dict[str, Report]:
+    """Every measurement by name.
+
+    grocery: photos against shop pictures, the whole photo, its centre (60 % of each side, much like a detector's
+    crop), and turned by 90 degrees. magento and ycb: leave one out.
+    """
+    return {**_grocery(embed, split), **_magento(embed, split), **_ycb(embed, split)}
+
+
+def _grocery(embed: EmbedImages, split: Split) -> dict[str, Report]:
+    everything = (*split.train, *split.validation, *split.held_out)
+    iconic = [i for i in everything if i.dataset == "grocery" and i.role == "merchant"]
+    gallery = embed(_images(iconic))
+    labels = _products(iconic)
+    held = np.isin(labels, _products([i for i in split.held_out if i.dataset == "grocery"]))
+    photos = [i for i in split.held_out if i.dataset == "grocery" and i.role == "photo"]
+    images = _images(photos)
+    products = _products(photos)
+    crops = embed([centre(image) for image in images])
+    whole = embed(images)
+    turned = embed([np.ascontiguousarray(np.rot90(centre(image))) for image in images])
+    seen = [i for i in split.validation if i.dataset == "grocery"]
+    seen_crops = embed([centre(image) for image in _images(seen)])
+    return {
+        "grocery held-out, whole photo": retrieve(whole, products, gallery[held], labels[held]),
+        "grocery held-out, centre crop": retrieve(crops, products, gallery[held], labels[held]),
+        "grocery held-out, whole photo, all iconic": retrieve(whole, products, gallery, labels),
+        "grocery held-out, centre crop, all iconic": retrieve(crops, products, gallery, labels),
+        "grocery held-out, centre crop turned by 90 degrees": retrieve(turned, products, gallery[held], labels[held]),
+        "grocery trained, centre crop, all iconic": retrieve(seen_crops, _products(seen), gallery, labels),
+    }
+
+
+def _magento(embed: EmbedImages, split: Split) -> dict[str, Report]:
+    held = [i for i in split.held_out if i.dataset == "magento"]
+    everything = held + [i for i in split.train if i.dataset == "magento"]
+    vectors = embed(_images(everything))
+    own, products, styles = vectors[: len(held)], _products(everything), _styles(everything)
+    of_held = np.arange(len(everything)) < len(held)
+    return {
+        "magento held-out, colourway": leave_one_out(own, products[of_held]),
+        "magento held-out, style": leave_one_out(own, styles[of_held]),
+        "magento all, colourway": leave_one_out(vectors, products),
+        "magento all, style": leave_one_out(vectors, styles),
+    }
+
+
+def _ycb(embed: EmbedImages, split: Split) -> dict[str, Report]:
+    held = [i for i in split.held_out if i.dataset == "ycb"]
+    return {"ycb held-out, object": leave_one_out(embed(_images(held)), _products(held))}
+
+
+def centre(image: Image, share: float = _CROP) -> Image:
+    """The middle of an image, `share` of each side."""
+    height, width = image.shape[:2]
+    top, left = round(height * (1 - share) / 2), round(width * (1 - share) / 2)
+    return np.ascontiguousarray(image[top : height - top, left : width - left])
+
+
+def _images(items: Sequence[Item]) -> list[Image]:
+    return [_opaque(picture) for picture in load_pictures(items, side=None)]
+
+
+def _opaque(picture: Picture) -> Image:
+    """The object of a render, cut to its box, on white; any other picture as it is."""
+    if picture.alpha is None:
+        return picture.rgb
+    x, y, width, height = cv2.boundingRect(picture.alpha)
+    part = slice(y, y + height), slice(x, x + width)
+    return over(picture.rgb[part], picture.alpha[part], np.full((height, width, 3), _WHITE, np.uint8))
+
+
+def _products(items: Sequence[Item]) -> np.ndarray[tuple[int, ...], np.dtype[np.str_]]:
+    return np.array([item.product_id for item in items], np.str_)
+
+
+def _styles(items: Sequence[Item]) -> np.ndarray[tuple[int, ...], np.dtype[np.str_]]:
+    return np.array([item.style_id for item in items], np.str_)

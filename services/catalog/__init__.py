@@ -1,0 +1,1 @@
+"""The facts of the catalogue: products, styles, reference images, offers, articles, feedback; and its one writer."""

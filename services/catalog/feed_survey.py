@@ -1,0 +1,98 @@
+"""The first pass over a feed: how many rows it has, which keys occur in it more than once, and its fingerprint.
+
+Reading a feed of millions of rows must not fill the memory, and yet a repeated key must be noticed however far apart
+its rows are. So the first pass keeps only a 64-bit hash of each key (8 bytes each), and from the sorted hashes the few
+that occur twice; the second pass then remembers the lines of just these keys, by the keys themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from services.catalog.feed_reading import FeedError, read_records
+from services.catalog.feeds import Feed, RowKeys, row_keys
+from services.catalog.resources import RowProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the first pass has found."""
+
+    rows: int
+    """Good and bad ones; blank lines are none."""
+    sha256: str
+    """Of the file, hexadecimal."""
+    repeated: frozenset[int]
+    """Hashes of the keys that occur in more than one row."""
+
+
+def survey(path: Path, feed: Feed) -> Survey:
+    """Reads the whole feed once. Raises FeedError."""
+    rows = 0
+    hashes = array("Q")
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        feed.check(file)
+        file.seek(0)
+        for record in read_records(file, feed.format):
+            rows += 1
+            if not isinstance(record, RowProblem):
+                keys = row_keys(record, feed.default_merchant)
+                hashes.extend(_hash(key) for key in (keys.product, keys.style, keys.merchant, keys.offer) if key)
+    if not rows:
+        msg = "the feed has no rows; expected at least one"
+        raise FeedError(msg)
+    return Survey(rows, sha256, _repeated(hashes))
+
+
+def _repeated(hashes: array[int]) -> frozenset[int]:
+    ordered = np.sort(np.frombuffer(hashes, np.uint64)) if hashes else np.empty(0, np.uint64)
+    return frozenset(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]).tolist())
+
+
+def _hash(key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest())
+
+
+class Repeats:
+    """Where the keys of the rows so far stood first. Must be shown every row of the feed, in order."""
+
+    def __init__(self, repeated: frozenset[int]) -> None:
+        """repeated: of the survey; keys that are not among them are not remembered."""
+        self._repeated = repeated
+        self._lines: dict[str, int] = {}
+
+    def seen(self, keys: RowKeys, line: int) -> Seen:
+        """Which of the keys of the row at `line` stood in an earlier row."""
+        return Seen(*(self._first(key, line) for key in (keys.product, keys.style, keys.merchant, keys.offer)))
+
+    def _first(self, key: str, line: int) -> int:
+        """The earlier line with this key; 0 if there is none."""
+        if not key or _hash(key) not in self._repeated:
+            return 0
+        first = self._lines.setdefault(key, line)
+        return first if first != line else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Lines in which a row's keys stood first, if that was an earlier one; else 0."""
+
+    product: int
+    style: int
+    merchant: int
+    offer: int
+
+    def problem(self) -> tuple[str, str] | None:
+        """The field and the problem of a row that must not be there a second time."""
+        if self.merchant:
+            return "product_id", f"the same product of the same merchant stands in line {self.merchant} already"
+        if self.offer:
+            return "offer_id", f"stands in line {self.offer} already; expected each offer once"
+        return None

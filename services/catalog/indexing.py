@@ -1,0 +1,92 @@
+"""Brings the search index in line with the catalogue's rows (the why of its order: store.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from typing import TypeVar
+
+from services.catalog.resources import IndexRecord
+from services.catalog.store import CatalogStore
+from shiwu.chassis.channel import foreign_errors
+from shiwu.v1 import search_pb2 as pb
+from shiwu.v1.search_pb2_grpc import SearchServiceAsyncStub
+
+T = TypeVar("T")
+_MOST = 1000
+"""Records of one call of search."""
+
+
+class Indexer:
+    """Stores reference images in the index, and removes them from it. Any number may work at the same time."""
+
+    def __init__(self, store: CatalogStore, search: SearchServiceAsyncStub) -> None:
+        self._store = store
+        self._search = search
+
+    async def index(self, image_ids: Collection[str], *, operation_id: str = "") -> datetime:
+        """Makes searches find these images as their rows say, and not find those that have no row (any more).
+
+        Returns the moment from which on they do. operation_id: an import that counts them.
+        UnavailableError: search does not answer; the rows stay pending, and repeating repairs them.
+        """
+        index_time = datetime.now(UTC)
+        left = frozenset(image_ids)
+        while left:
+            records = await self._store.index_records(left)
+            await self.forget(left - {record.image_id for record in records})
+            overtaken: frozenset[str] = frozenset()
+            for group in _requests(records):
+                index_time = await self._upsert(group)
+                overtaken |= await self._store.mark_indexed(group, index_time, operation_id=operation_id)
+            left = overtaken
+        return index_time
+
+    async def forget(self, image_ids: Collection[str]) -> None:
+        """Makes searches find these images no more."""
+        for chunk in _chunks(sorted(image_ids)):
+            with foreign_errors("search"):
+                await self._search.Delete(pb.DeleteRequest(image_ids=chunk))
+
+    async def repair(self) -> int:
+        """Indexes everything that is pending, as a process that died has left it; returns how many images it was."""
+        repaired, last = 0, ""
+        while image_ids := await self._store.pending_images(after=last, limit=_MOST):
+            await self.index(image_ids)
+            repaired, last = repaired + len(image_ids), image_ids[-1]
+        return repaired
+
+    async def _upsert(self, records: Iterable[IndexRecord]) -> datetime:
+        request = pb.UpsertRequest(
+            records=[
+                pb.VectorRecord(
+                    image_id=record.image_id,
+                    product_id=record.product_id,
+                    style_id=record.style_id,
+                    category=record.category,
+                    vector=record.vector,
+                )
+                for record in records
+            ],
+            model=next(iter(records)).model,
+        )
+        with foreign_errors("search"):
+            response = await self._search.Upsert(request)
+        return response.index_time.ToDatetime(UTC)
+
+
+def _requests(records: Collection[IndexRecord]) -> Iterator[list[IndexRecord]]:
+    """Records in groups that one call may hold: of one model, and not too many."""
+    for _, group in groupby(sorted(records, key=_model), key=_model):
+        yield from _chunks(group)
+
+
+def _model(record: IndexRecord) -> str:
+    return record.model
+
+
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, _MOST)):
+        yield chunk

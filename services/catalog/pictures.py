@@ -1,0 +1,77 @@
+"""A merchant's picture on its way into the catalogue: read, cropped to the product."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from services.catalog.peers import EmbeddingModel, FoundObject
+from shiwu.chassis.errors import InvalidInputError
+from shiwu.v1 import vision_pb2
+from shiwu.vision.crop import crop
+from shiwu.vision.decode import ImageError, Limits, Photo, decode
+from shiwu.vision.resize import Image
+from shiwu.wire.images import to_photo
+
+_MIN_SIDE = 1024
+"""Pixels of the longer side that a JPEG is decoded to at least: a product that fills a quarter of it still has more
+pixels than an embedder reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture."""
+
+    photo: Photo
+    sha256: str
+    """Of the file (of the pixels, if it came as pixels), hexadecimal."""
+
+
+def from_file(data: bytes, limits: Limits) -> Picture:
+    """Reads a picture's file. Raises ImageError."""
+    return Picture(decode(data, limits, _MIN_SIDE), hashlib.sha256(data).hexdigest())
+
+
+def from_message(image: vision_pb2.Image, field: str, limits: Limits) -> Picture:
+    """Reads a picture of a request. Raises InvalidInputError naming `field`."""
+    data = image.encoded if image.WhichOneof("data") == "encoded" else image.raw.rgb
+    return Picture(to_photo(image, field, limits, _MIN_SIDE), hashlib.sha256(data).hexdigest())
+
+
+def main_product(objects: Sequence[FoundObject], category: str) -> FoundObject | None:
+    """The thing in a merchant's picture that its product is; None: take the whole picture.
+
+    The catalogue knows the product's category, so the most confident thing of that category is meant: the bag, not
+    the coat of the model who carries it. If there is none, the most confident thing of all. If the detector finds
+    nothing, the whole picture: merchants fill their pictures with the product.
+    """
+    alike = [found for found in objects if found.category == category]
+    return max(alike or objects, key=lambda found: found.score, default=None)
+
+
+def crop_for(image: Image, found: FoundObject | None, model: EmbeddingModel) -> Image:
+    """The part of an RGB picture that `model` should embed, in no more pixels than it can use."""
+    if found is not None:
+        height, width = image.shape[:2]
+        box = np.array(found.box, np.float32) * np.array([width, height, width, height], np.float32)
+        image = crop(image, box, model.crop_margin)
+    return shrunk(image, model.input_size, of=min)
+
+
+def shrunk(image: Image, side: int, *, of: type[max] | type[min] = max) -> Image:
+    """The picture with its longer (of=max) or shorter (of=min) side at most `side` pixels."""
+    height, width = image.shape[:2]
+    scale = side / of(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def readable(error: ImageError | InvalidInputError) -> str:
+    """What is wrong with a picture, without the field."""
+    return str(error).removeprefix(f"{getattr(error, 'field', '')}: ")

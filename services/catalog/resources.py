@@ -1,0 +1,218 @@
+"""What a catalogue consists of. Times are aware datetimes in UTC; an empty string is a fact that is not known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Products of the same design (同款)."""
+
+    style_id: str
+    title: str
+    category: str
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One article that merchants sell (SKU)."""
+
+    product_id: str
+    title: str
+    category: str
+    style_id: str = ""
+    brand: str = ""
+    description: str = ""
+    gtin: str = ""
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceImage:
+    """A merchant's picture of a product.
+
+    `index_time` is None while the index does not hold this picture as it stands here: it waits for an `Indexer`.
+    """
+
+    image_id: str
+    product_id: str
+    uri: str = ""
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    model: str = ""
+    """The model that made the vector, as name@version."""
+    vector: bytes = field(default=b"", repr=False)
+    """Little-endian float32, unit length. Kept so that the index can be rebuilt. Empty in what the store returns."""
+    index_time: datetime | None = None
+    create_time: datetime | None = None
+    revision: int = 0
+    """Set by the store: counts the changes of this row, so that a writer notices that another one was faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRecord:
+    """What the index needs to know of a reference image; `revision` is that of the image."""
+
+    image_id: str
+    product_id: str
+    style_id: str
+    category: str
+    model: str
+    vector: bytes = field(repr=False)
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A merchant's price for a product."""
+
+    offer_id: str
+    product_id: str
+    merchant: str
+    price: Decimal
+    """Not negative, at most nine decimals."""
+    currency: str
+    """ISO 4217."""
+    url: str = ""
+    available: bool = False
+    update_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """Encyclopedia or news about things."""
+
+    article_id: str
+    title: str
+    body: str = ""
+    url: str = ""
+    category: str = ""
+    product_ids: tuple[str, ...] = ()
+    update_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an answer needs to know of one product."""
+
+    product: Product
+    style: Style | None
+    offers: tuple[Offer, ...]
+    """Available ones first, then by currency, then the cheapest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A scan that found nothing in the catalogue."""
+
+    scan_id: str
+    category: str
+    confidence: float
+    scan_time: datetime
+    crop: bytes = field(default=b"", repr=False)
+    """JPEG file."""
+    comment: str = ""
+    vector: bytes = field(default=b"", repr=False)
+    """Little-endian float32. Empty in what the store lists."""
+    model: str = ""
+
+
+class Verdict(StrEnum):
+    """What a user says of an answer."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A user's word on the answer to one scan."""
+
+    scan_id: str
+    verdict: Verdict
+    product_id: str = ""
+    comment: str = ""
+
+
+class State(StrEnum):
+    """Where an import stands."""
+
+    RUNNING = "running"
+    """Asked for; some process works on it, or will."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An import's row in the ledger."""
+
+    operation_id: str
+    feed_uri: str
+    format: str
+    """csv, tsv or jsonl."""
+    default_merchant: str = ""
+    state: State = State.RUNNING
+    error: str = ""
+    """Why it failed, for the caller."""
+    cancel_requested: bool = False
+    rows_total: int = 0
+    rows_done: int = 0
+    """Rows finished, well or badly: counted from the start of the feed, so a resumed import continues after them."""
+    rows_failed: int = 0
+    products_written: int = 0
+    images_indexed: int = 0
+    errors_path: str = ""
+    index_time: datetime | None = None
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    lease_owner: str = ""
+    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """Why a row of a feed was not imported."""
+
+    row: int
+    """Line of the feed, from 1; a header is line 1."""
+    field: str
+    """The column that is wrong; empty if the row as a whole is."""
+    problem: str
+    content: str = ""
+    """The row itself, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows to add or replace together. Of two with the same key the later one counts."""
+
+    styles: tuple[Style, ...] = ()
+    products: tuple[Product, ...] = ()
+    offers: tuple[Offer, ...] = ()
+    images: tuple[ReferenceImage, ...] = ()
+    """With their vectors; they wait for an `Indexer` afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an import has come, written in the same transaction as what it wrote."""
+
+    operation_id: str
+    owner: str
+    """Who holds the lease."""
+    rows_total: int | None = None
+    """None: as it was."""
+    rows_done: int | None = None
+    """None: as it was."""
+    problems: tuple[RowProblem, ...] = ()
+    """Added to those known; repeating one changes nothing. `rows_failed` follows from them."""

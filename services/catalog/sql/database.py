@@ -1,0 +1,119 @@
+"""Connections and transactions, and the edge where a database's errors become this project's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Literal
+
+from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shiwu.chassis.errors import UnavailableError
+from shiwu.chassis.metrics import timed_store
+
+_BUSY_SECONDS = 5
+"""How long a writer waits for another one before the caller is told to try again."""
+
+
+class Database:
+    """SQLite (aiosqlite) or PostgreSQL (psycopg), as the URL says."""
+
+    def __init__(self, url: str, *, connections: int = 10) -> None:
+        """connections: at most so many at a time."""
+        self.engine = _engine(url, connections)
+        self.dialect = self.engine.dialect.name
+
+    @asynccontextmanager
+    async def read(self, operation: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads. operation: its name in the metrics."""
+        with timed_store(operation), _translated():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self, operation: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction that writes; it commits unless the body raises."""
+        with timed_store(operation), _translated():
+            async with self.engine.connect() as connection:
+                await connection.execution_options(writes=True)
+                async with connection.begin():
+                    yield connection
+
+    async def ready(self) -> bool:
+        """Whether the database answers."""
+        try:
+            async with self.read("ready") as connection:
+                await connection.execute(text("SELECT 1"))
+        except UnavailableError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _engine(url: str, connections: int) -> AsyncEngine:
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_async_engine(
+            url, pool_size=connections, max_overflow=0, pool_timeout=_BUSY_SECONDS, connect_args={"timeout": _BUSY_SECONDS}
+        )
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    return create_async_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=_BUSY_SECONDS,
+        pool_pre_ping=True,  # a database that was restarted must not cost a request for each pooled connection
+        connect_args={
+            "connect_timeout": _BUSY_SECONDS,
+            "tcp_user_timeout": _BUSY_SECONDS * 1000,
+            "options": f"-c statement_timeout={4 * _BUSY_SECONDS}s -c lock_timeout={_BUSY_SECONDS}s -c timezone=UTC",
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver must not begin transactions by itself: it would begin them as readers, and a reader that wants to
+    # write while another writes fails at once instead of waiting.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", f"busy_timeout={_BUSY_SECONDS * 1000}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, InternalError, PoolTimeoutError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        msg = f"the catalogue's database does not answer: {reason}"
+        raise UnavailableError(msg) from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        msg = f"the catalogue's database has gone: {error.orig}"
+        raise UnavailableError(msg) from error
+
+
+def violated(error: IntegrityError) -> Literal["key", "reference"]:
+    """Which kind of constraint was violated: a key is taken, or what is referred to does not exist (any more)."""
+    cause: Any = error.orig
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", "")
+    match code:
+        case "23505" | "SQLITE_CONSTRAINT_PRIMARYKEY" | "SQLITE_CONSTRAINT_UNIQUE":
+            return "key"
+        case "23503" | "SQLITE_CONSTRAINT_FOREIGNKEY":
+            return "reference"
+    raise error

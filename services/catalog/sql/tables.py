@@ -1,0 +1,248 @@
+"""The tables. Their columns carry the names of the fields in resources.py."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.types import TypeEngine
+
+from services.catalog.resources import State, Verdict
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """Aware times. SQLite keeps no zones, so what it gets and gives is UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class Price(TypeDecorator[Decimal]):
+    """Exact amounts with nine decimals. SQLite has no such type: there it is text that sorts as the amounts do."""
+
+    impl = Numeric(28, 9)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String(29) if dialect.name == "sqlite" else Numeric(28, 9))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        return f"{value:029.9f}" if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+class OptionalKey(TypeDecorator[str]):
+    """A reference that may be missing: an empty string in the domain, NULL in the database."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(128)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(KEY.dialect_impl(dialect))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return value or None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return value or ""
+
+
+# Pages are cut between keys, so every database must sort them in the same way: by code points.
+KEY = String(128).with_variant(String(128, collation="C"), "postgresql")
+
+
+def _enum(kind: type[StrEnum]) -> Enum:
+    return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members])
+
+
+styles = Table(
+    "styles",
+    metadata,
+    Column("style_id", KEY, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("category", String(32), nullable=False),
+    Column("create_time", UtcTime, nullable=False),
+    Column("update_time", UtcTime, nullable=False),
+    Index(None, "category", "style_id"),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("product_id", KEY, primary_key=True),
+    Column("style_id", OptionalKey, ForeignKey("styles.style_id")),
+    Column("title", Text, nullable=False),
+    Column("brand", Text, nullable=False),
+    Column("category", String(32), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("gtin", String(14), nullable=False),
+    Column("create_time", UtcTime, nullable=False),
+    Column("update_time", UtcTime, nullable=False),
+    Index(None, "style_id", "product_id"),
+    Index(None, "category", "product_id"),
+)
+
+reference_images = Table(
+    "reference_images",
+    metadata,
+    Column("image_id", KEY, primary_key=True),
+    Column("product_id", KEY, ForeignKey("products.product_id", ondelete="CASCADE"), nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("index_time", UtcTime),
+    Column("create_time", UtcTime, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Index(None, "product_id", "image_id"),
+)
+Index(
+    "ix_reference_images_pending",
+    reference_images.c.image_id,
+    sqlite_where=reference_images.c.index_time.is_(None),
+    postgresql_where=reference_images.c.index_time.is_(None),
+)
+
+offers = Table(
+    "offers",
+    metadata,
+    Column("offer_id", KEY, primary_key=True),
+    Column("product_id", KEY, ForeignKey("products.product_id", ondelete="CASCADE"), nullable=False),
+    Column("merchant", Text, nullable=False),
+    Column("price", Price, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("available", Boolean, nullable=False),
+    Column("update_time", UtcTime, nullable=False),
+    Index(None, "product_id", "offer_id"),
+)
+
+articles = Table(
+    "articles",
+    metadata,
+    # The full-text index (fulltext.py) knows articles by number.
+    Column("number", Integer, primary_key=True),
+    Column("article_id", KEY, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("category", String(32), nullable=False),
+    Column("update_time", UtcTime, nullable=False),
+)
+
+article_products = Table(
+    "article_products",
+    metadata,
+    Column("product_id", KEY, ForeignKey("products.product_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, ForeignKey("articles.number", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Index(None, "number", "position"),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("scan_id", KEY, primary_key=True),
+    Column("category", String(32), nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("scan_time", UtcTime, nullable=False),
+    Column("crop", LargeBinary, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("model", Text, nullable=False),
+    Index(None, "scan_time", "scan_id"),
+    Index(None, "category", "scan_time", "scan_id"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("scan_id", KEY, primary_key=True),
+    Column("verdict", _enum(Verdict), nullable=False),
+    Column("product_id", KEY, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("update_time", UtcTime, nullable=False),
+)
+
+operations = Table(
+    "import_operations",
+    metadata,
+    Column("operation_id", KEY, primary_key=True),
+    Column("feed_uri", Text, nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("default_merchant", Text, nullable=False),
+    Column("state", _enum(State), nullable=False),
+    Column("error", Text, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("rows_total", BigInteger, nullable=False),
+    Column("rows_done", BigInteger, nullable=False),
+    Column("rows_failed", BigInteger, nullable=False),
+    Column("products_written", BigInteger, nullable=False),
+    Column("images_indexed", BigInteger, nullable=False),
+    Column("errors_path", Text, nullable=False),
+    Column("index_time", UtcTime),
+    Column("create_time", UtcTime, nullable=False),
+    Column("update_time", UtcTime, nullable=False),
+    Column("lease_owner", String(200), nullable=False),
+    Column("lease_until", UtcTime),
+    Index(None, "state", "create_time"),
+)
+
+problems = Table(
+    "import_problems",
+    metadata,
+    Column(
+        "operation_id", KEY, ForeignKey("import_operations.operation_id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("row", BigInteger, primary_key=True, autoincrement=False),
+    Column("field", String(200), primary_key=True),
+    Column("problem", Text, nullable=False),
+    Column("content", Text, nullable=False),
+)

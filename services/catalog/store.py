@@ -1,0 +1,271 @@
+"""The port to the catalogue's facts.
+
+Reference images live in two places, here and in the search index, and this is how they stay one thing:
+
+1. Whoever adds or changes pictures writes them here first, with their vectors (`write`). Their `index_time` is unset
+   from then on. Moving a product to another style or category does the same to its pictures.
+2. Then `Indexer.index(image_ids)` (indexing.py) stores in the index what `index_records` says, and `mark_indexed`
+   sets `index_time`, but only where the row's `revision` is still the one that was read. Where it is not, somebody
+   else was faster, and the Indexer repeats with the row as it is now; where the row is gone, it deletes the vector.
+3. Whoever deletes removes the vectors first and the rows afterwards, again only if they are as they were read.
+
+So however these steps interleave, and wherever a process dies between them, the index either agrees with the rows or
+the rows say that it does not (`index_time` unset): `pending_images` lists these, and repeating step 2 repairs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from services.catalog.resources import (
+    Article,
+    Batch,
+    Description,
+    Feedback,
+    Gap,
+    IndexRecord,
+    Offer,
+    Operation,
+    Product,
+    Progress,
+    ReferenceImage,
+    RowProblem,
+    Style,
+)
+
+
+class CatalogStore(Protocol):
+    """Facts in a database.
+
+    Every method is one transaction. Errors of all: UnavailableError when the database does not answer, or not in time
+    (nothing was written then). `create_*` raise AlreadyExistsError if the key is taken; `get_*` of one thing,
+    `update_*` and `delete_*` raise NotFoundError if it does not exist; what refers to something that does not exist
+    (an offer to its product) raises NotFoundError too. Lists return at most `limit` rows with keys after `after`,
+    sorted by key (by code points). The store sets all times except `scan_time`, and returns what it stored.
+    """
+
+    async def ready(self) -> bool:
+        """Whether the database answers."""
+        ...
+
+    async def close(self) -> None:
+        """Gives the connections back."""
+        ...
+
+    async def create_style(self, style: Style) -> Style:
+        """Adds a style."""
+        ...
+
+    async def get_style(self, style_id: str) -> Style:
+        """Returns a style."""
+        ...
+
+    async def list_styles(self, *, after: str, limit: int, category: str = "") -> list[Style]:
+        """Styles of `category`, or all."""
+        ...
+
+    async def update_style(self, style_id: str, changes: Mapping[str, object]) -> Style:
+        """Changes the fields named in `changes`."""
+        ...
+
+    async def delete_style(self, style_id: str) -> None:
+        """Removes a style. PreconditionError while products belong to it."""
+        ...
+
+    async def create_product(self, product: Product) -> Product:
+        """Adds a product."""
+        ...
+
+    async def get_product(self, product_id: str) -> Product:
+        """Returns a product."""
+        ...
+
+    async def list_products(
+        self, *, after: str, limit: int, style_id: str = "", category: str = ""
+    ) -> list[Product]:
+        """Products of `style_id` and `category`, where given."""
+        ...
+
+    async def update_product(self, product_id: str, changes: Mapping[str, object]) -> Product:
+        """Changes the fields named in `changes`. A new style or category makes the product's pictures pending."""
+        ...
+
+    async def delete_product(self, product_id: str, images: Collection[ReferenceImage]) -> bool:
+        """Removes a product with its offers and pictures, unless its pictures are not exactly `images` any more.
+
+        False: they have changed since they were read, and nothing was deleted.
+        """
+        ...
+
+    async def create_offer(self, offer: Offer) -> Offer:
+        """Adds an offer."""
+        ...
+
+    async def get_offer(self, offer_id: str) -> Offer:
+        """Returns an offer."""
+        ...
+
+    async def list_offers(self, *, after: str, limit: int, product_id: str = "") -> list[Offer]:
+        """Offers for `product_id`, or all."""
+        ...
+
+    async def update_offer(self, offer_id: str, changes: Mapping[str, object]) -> Offer:
+        """Changes the fields named in `changes`."""
+        ...
+
+    async def delete_offer(self, offer_id: str) -> None:
+        """Removes an offer."""
+        ...
+
+    async def create_article(self, article: Article) -> Article:
+        """Adds an article."""
+        ...
+
+    async def get_article(self, article_id: str) -> Article:
+        """Returns an article."""
+        ...
+
+    async def list_articles(self, *, after: str, limit: int) -> list[Article]:
+        """All articles."""
+        ...
+
+    async def search_articles(self, query: str, *, offset: int, limit: int) -> list[Article]:
+        """Articles in which every word of `query` occurs, best first. Any text is a query; no words match nothing."""
+        ...
+
+    async def update_article(self, article_id: str, changes: Mapping[str, object]) -> Article:
+        """Changes the fields named in `changes`."""
+        ...
+
+    async def delete_article(self, article_id: str) -> None:
+        """Removes an article."""
+        ...
+
+    async def get_image(self, image_id: str) -> ReferenceImage:
+        """Returns a reference image."""
+        ...
+
+    async def find_images(self, image_ids: Collection[str]) -> dict[str, ReferenceImage]:
+        """Those of these images that exist, by their id: `sha256`, `model` and `index_time` tell what has changed."""
+        ...
+
+    async def list_images(self, *, after: str, limit: int, product_id: str = "") -> list[ReferenceImage]:
+        """Reference images of `product_id`, or all."""
+        ...
+
+    async def delete_image(self, image: ReferenceImage) -> bool:
+        """Removes a picture, unless it is not as `image` any more (False, and nothing was deleted)."""
+        ...
+
+    async def index_records(self, image_ids: Collection[str]) -> list[IndexRecord]:
+        """What the index should hold for these images, without those that do not exist."""
+        ...
+
+    async def mark_indexed(
+        self, records: Collection[IndexRecord], index_time: datetime, *, operation_id: str = ""
+    ) -> frozenset[str]:
+        """Sets the index time of the images that are still as `records` say; returns the ids of the others.
+
+        operation_id: an import whose `images_indexed` counts them, in the same transaction.
+        """
+        ...
+
+    async def pending_images(self, *, after: str, limit: int) -> list[str]:
+        """Ids of images that the index does not hold as they stand here."""
+        ...
+
+    async def write(self, batch: Batch, progress: Progress | None = None) -> int:
+        """Adds or replaces the rows of a batch, and writes an import's progress, all in one transaction.
+
+        Returns how many products were added or changed; the import's `products_written` grows by them. What is the
+        same as before keeps its times. Images become pending unless nothing about them changed; a product whose
+        style or category changes makes its pictures pending.
+        NotFoundError if something refers to what exists neither before nor in the batch; PreconditionError if the
+        import's lease is not (any more) the owner's: some other process has taken over.
+        """
+        ...
+
+    async def create_operation(self, operation: Operation) -> Operation:
+        """Adds an import to the ledger; nobody has claimed it."""
+        ...
+
+    async def get_operation(self, operation_id: str) -> Operation:
+        """Returns an import."""
+        ...
+
+    async def list_operations(self, *, after: str, limit: int, running: bool | None = None) -> list[Operation]:
+        """Imports, all or only those (not) running."""
+        ...
+
+    async def claim_operation(self, owner: str, lease: float, operation_id: str = "") -> Operation | None:
+        """Claims a running import that nobody works on (its lease has run out, or it never had one) for `lease` s.
+
+        The oldest, or only `operation_id` if given. None: there is nothing to claim. No two owners ever hold the
+        same import at a time; an owner's own unexpired import is not claimed again.
+        """
+        ...
+
+    async def renew_lease(self, operation_id: str, owner: str, lease: float) -> Operation | None:
+        """Keeps a claimed import for another `lease` seconds. None: it is not the owner's (any more): stop working.
+
+        Look at `cancel_requested` in the answer.
+        """
+        ...
+
+    async def finish_operation(
+        self,
+        operation_id: str,
+        owner: str,
+        *,
+        state: str,
+        error: str = "",
+        errors_path: str = "",
+        index_time: datetime | None = None,
+    ) -> Operation:
+        """Ends a claimed import and its lease. PreconditionError if it is not the owner's (any more)."""
+        ...
+
+    async def release_operation(self, operation_id: str, owner: str) -> None:
+        """Gives a claimed import back unfinished, for another process or the next start. Ignored if not the owner's."""
+        ...
+
+    async def cancel_operation(self, operation_id: str) -> Operation:
+        """Asks the process that works on an import to stop. No effect on a finished one."""
+        ...
+
+    async def delete_operation(self, operation_id: str) -> None:
+        """Forgets a finished import. PreconditionError while it is running."""
+        ...
+
+    async def list_problems(self, operation_id: str, *, after_row: int = 0, limit: int = 1000) -> list[RowProblem]:
+        """Rows that an import could not use, by row (then field)."""
+        ...
+
+    async def describe(
+        self, product_ids: Sequence[str], *, max_articles: int
+    ) -> tuple[list[Description], list[Article]]:
+        """Products with style and offers in the order asked for, without unknown ones; and articles, best first.
+
+        Articles are those about the first product found, the latest first; then those of its category (or of none)
+        whose title shares words with its title, best first.
+        """
+        ...
+
+    async def record_gap(self, gap: Gap) -> None:
+        """Keeps a scan that found nothing. Repeating changes nothing."""
+        ...
+
+    async def list_gaps(
+        self, *, before: tuple[datetime, str] | None, limit: int, category: str = ""
+    ) -> list[Gap]:
+        """Gaps, the newest first, without vectors; those after the one with this scan time and id.
+
+        `comment` is the user's feedback on the scan, if there was one.
+        """
+        ...
+
+    async def record_feedback(self, feedback: Feedback) -> None:
+        """Keeps a user's word; a second word on the same scan replaces the first."""
+        ...

@@ -1,0 +1,1 @@
+"""The category vote: the detector's opinion and the nearest neighbours' categories, weighted."""

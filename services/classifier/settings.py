@@ -1,0 +1,21 @@
+"""What can be configured, by environment variables that start with CLASSIFIER_."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import SettingsConfigDict
+
+from shiwu.chassis.settings import ServerSettings, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """The classifier's settings."""
+
+    model_config = SettingsConfigDict(env_prefix="CLASSIFIER_")
+
+    server: ServerSettings = ServerSettings(port=50053)
+    models: Path = Path("models")
+    """Folder of the released models."""
+    embedder: str = "embedder-lite0"
+    """The model in it whose neighbours vote; its manifest holds the rule."""

@@ -1,0 +1,1 @@
+"""The public door: a photo in, the product's offers out."""

@@ -1,0 +1,55 @@
+"""What of the photo is searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from services.gateway.ports import Box, Detected
+from shiwu.vision.boxes import iou
+
+CropSource = Literal["detected", "centre", "focus"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The box to search for."""
+
+    objects: Sequence[Detected]
+    """The main one first, unless source is "centre" or "focus"."""
+    box: Box
+    source: CropSource
+
+    @property
+    def main(self) -> Detected | None:
+        """The object in the box; None if it is none of the detector's."""
+        return self.objects[0] if self.source == "detected" else None
+
+
+def choose(objects: Sequence[Detected], focus: Box | None, *, focus_iou: float, centre_share: float) -> Choice:
+    """The main object's box, from objects sorted by score.
+
+    With a focus the main object is the one with the highest intersection over union with it, if that is at least
+    `focus_iou`; otherwise the focus itself is searched, for the detector may have missed what the user sees.
+    Without a focus it is the most confident object; without any object the centre, `centre_share` of each side.
+    """
+    if focus is not None:
+        return _nearest(objects, focus, focus_iou)
+    if objects:
+        return Choice(objects, objects[0].box, "detected")
+    edge = (1.0 - centre_share) / 2.0
+    return Choice(objects, Box(edge, edge, 1.0 - edge, 1.0 - edge), "centre")
+
+
+def _nearest(objects: Sequence[Detected], focus: Box, focus_iou: float) -> Choice:
+    if objects:
+        boxes = np.array([each.box for each in objects], np.float32)
+        overlaps = iou(boxes, np.array([focus], np.float32))[:, 0]
+        best = int(overlaps.argmax())
+        if overlaps[best] >= focus_iou:
+            main = objects[best]
+            return Choice([main, *(each for each in objects if each is not main)], main.box, "detected")
+    return Choice(objects, focus, "focus")

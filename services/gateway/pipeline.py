@@ -1,0 +1,151 @@
+"""One scan: from a photo to the styles found, whatever is lost on the way.
+
+A lost part is made up for where that is possible, and named in the answer:
+
+| lost | instead |
+|---|---|
+| detector | the centre of the photo, or the caller's focus, is searched |
+| embedder, search | nothing can be searched: undecided, with the detector's objects and category |
+| search/SHARD | the other shards are searched |
+| classifier | candidates are of the detector's category, or of all |
+| a category's own embedder, or its search | the default embedder's candidates |
+| catalog | the answer has ids only |
+
+Two rules keep a lossy answer from being a wrong one. "Not in the catalogue" is said only when every part that could
+have found the product has answered; otherwise the outcome is undecided. And where a shard is lost, the best product's
+lead does not count for it, for the next best may be in that shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Generic, TypeVar
+
+from services.gateway.acceptance import probability, threshold
+from services.gateway.answer import Answer, Peers, Rules
+from services.gateway.candidates import grouped, lead, likely_categories, nearest, vectors
+from services.gateway.cropping import choose
+from services.gateway.lookup import Found, Lookup, Memory, View
+from services.gateway.models import ModelList
+from services.gateway.pictures import Picture
+from services.gateway.ports import Box, Detection, Scores
+from services.gateway.progress import Progress
+from services.gateway.ranking import Ranking, by_similarity, rank
+from services.gateway.tuning import Tunings
+
+F = TypeVar("F")
+
+_IDS_ONLY: Final = "answered with ids only"
+
+
+class Scanner(Generic[F]):
+    """Scans photos."""
+
+    def __init__(self, peers: Peers[F], models: ModelList, tunings: Tunings, rules: Rules) -> None:
+        self._peers = peers
+        self._tunings = tunings
+        self._rules = rules
+        self._lookup = Lookup(
+            peers.embedder, peers.index, models, tunings, limits=rules.limits, top_k=rules.search_top_k
+        )
+
+    async def scan(
+        self, picture: Picture, progress: Progress, *, top_k: int, focus: Box | None = None, memory: Memory | None = None
+    ) -> Answer[F]:
+        """The answer, with at most top_k styles. Raises DeadlineError when the scan's time is up."""
+        answer = await self._detected(picture, focus, progress)
+        view = View(picture.pixels, answer.choice.box, memory)
+        found = await self._lookup.in_all(view, progress)
+        if found is None:
+            return answer
+        await self._voted(answer, found, progress)
+        categories = self._candidate_categories(answer)
+        found = await self._lookup.in_own(view, categories, found, progress) or found
+        _note(answer, found, progress)
+        with progress.stage("rerank"):
+            self._ranked(answer, found, categories, progress)
+        self._decided(answer, found, progress)
+        del answer.styles[top_k:]
+        await self._described(answer, progress)
+        return answer
+
+    async def _detected(self, picture: Picture, focus: Box | None, progress: Progress) -> Answer[F]:
+        rules = self._rules
+        instead = "the caller's focus" if focus else f"the centre, {rules.centre_share:.0%} of each side"
+        detection = Detection((), "")
+        with progress.stage("detect"), progress.may_lose("detector", f"searched for {instead}"):
+            seconds = progress.budget(rules.limits.detect, share=0.4)
+            detection = await self._peers.detector.detect(picture.small, timeout=seconds)
+        choice = choose(detection.objects, focus, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
+        categories = _distribution(choice.main.categories) if choice.main else ()
+        return Answer(choice, progress.missing, detection.model, categories=categories)
+
+    async def _voted(self, answer: Answer[F], found: Found, progress: Progress) -> None:
+        """Asks for the vote; without one, the categories stay the detector's."""
+        main = answer.choice.main
+        scores = main.categories if main else ()
+        neighbours = nearest(found.hits, self._tunings.of(found.model.id).neighbours)
+        if not neighbours and not answer.categories:
+            return
+        instead = f"took the detector's category, {answer.categories[0][0]}" if answer.categories else "took all categories"
+        with progress.stage("vote"), progress.may_lose("classifier", instead):
+            seconds = progress.budget(self._rules.limits.vote, share=0.5)
+            answer.vote = await self._peers.voter.vote(scores, neighbours, timeout=seconds)
+            answer.categories = answer.vote.categories
+
+    def _candidate_categories(self, answer: Answer[F]) -> list[str]:
+        """Where candidates come from, the likeliest first; empty: from all."""
+        mass = self._rules.vote_mass if answer.vote else 0.0
+        return likely_categories(answer.categories, mass)
+
+    def _ranked(self, answer: Answer[F], found: Found, categories: Sequence[str], progress: Progress) -> None:
+        limit = self._rules.candidates
+        candidates = nearest(found.hits, limit, categories) or nearest(found.hits, limit)
+        tuning = self._tunings.of(found.model.id)
+        ranking: Ranking = by_similarity([hit.similarity for hit in candidates])
+        if tuning.mode != "none":
+            with progress.may_lose("search", "ranked by similarity alone"):
+                gallery = vectors(candidates, found.model.dimension)
+                ranking = rank(found.vector, gallery, ranking, tuning.mode, tuning.rerank, tuning.means)
+        answer.candidates, answer.ranking = candidates, ranking
+        answer.styles = grouped(candidates, ranking)
+
+    def _decided(self, answer: Answer[F], found: Found, progress: Progress) -> None:
+        limit = 1.0
+        if answer.styles:
+            best = answer.styles[0].products[0]
+            margin = lead(best, found.hits)
+            if _search_is_lossy(progress):
+                margin = min(margin, 0.0)
+            rule = self._tunings.of(found.model.id).acceptance
+            answer.confidence = probability(best.similarity, margin, rule)
+            limit = threshold(best.category, rule)
+        if answer.styles and answer.confidence >= limit:
+            answer.outcome = "matched"
+        elif not progress.missing:
+            answer.outcome = "not_in_catalogue"
+
+    async def _described(self, answer: Answer[F], progress: Progress) -> None:
+        products = [product.product_id for style in answer.styles for product in style.products]
+        if not products:
+            return
+        articles = self._rules.max_articles if answer.outcome == "matched" else 0
+        with progress.stage("describe"), progress.may_lose("catalog", _IDS_ONLY):
+            seconds = progress.budget(self._rules.limits.describe, share=0.9)
+            answer.facts = await self._peers.catalog.describe(products, max_articles=articles, timeout=seconds)
+
+
+def _note(answer: Answer[F], found: Found, progress: Progress) -> None:
+    answer.embedder_model = found.model.id
+    answer.crop, answer.vector = found.crop, found.vector
+    answer.index_time = None if _search_is_lossy(progress) else found.time
+
+
+def _search_is_lossy(progress: Progress) -> bool:
+    return any(each.part.startswith("search") for each in progress.missing)
+
+
+def _distribution(scores: Scores) -> Scores:
+    """Independent scores as a distribution; empty if all are 0."""
+    total = sum(score for _, score in scores)
+    return [(category, score / total) for category, score in scores if score > 0.0] if total > 0.0 else ()

@@ -1,0 +1,1 @@
+"""Vectors of the catalogue's pictures, sharded by category."""

@@ -1,0 +1,137 @@
+"""Channels to other services: spread over their addresses, retried where that is safe, cut to the caller's deadline."""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from shiwu.chassis.calls import current_call
+from shiwu.chassis.deadlines import cut
+from shiwu.chassis.interceptor import REQUEST_ID
+from shiwu.chassis.settings import ClientSettings
+from shiwu.chassis.statuses import foreign_errors
+from shiwu.chassis.tracing import trace_headers
+
+__all__ = ["connect", "foreign_errors", "is_serving"]
+
+_MIB = 1 << 20
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    # Addresses whose server says NOT_SERVING get no calls.
+    "healthCheckConfig": {"serviceName": ""},
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "0.5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+
+
+def connect(to: ClientSettings | str) -> grpc.aio.Channel:
+    """A channel to a service. Connects when first used; close it, or use it as an async context manager.
+
+    Its calls carry the request id and trace of the call being served, and end before that call's deadline does;
+    when that has passed they raise DeadlineError at once.
+    """
+    settings = ClientSettings(target=to) if isinstance(to, str) else to
+    return _Channel(grpc.aio.insecure_channel(settings.target, options=_options(settings)))
+
+
+async def is_serving(channel: grpc.aio.Channel, timeout: float = 1.0) -> bool:  # noqa: ASYNC109 (gRPC's own)
+    """Whether the server at the other end answers and says that it serves."""
+    try:
+        response = await HealthStub(channel).Check(HealthCheckRequest(), timeout=timeout)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(response.status == HealthCheckResponse.SERVING)
+
+
+def _options(settings: ClientSettings) -> list[tuple[str, int | str]]:
+    limit = settings.max_message_mib * _MIB
+    return [
+        ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+        ("grpc.max_receive_message_length", limit),
+        ("grpc.max_send_message_length", limit),
+        # A message that does not fit in the buffer is sent without retries: 256 KiB by default, less than a picture.
+        ("grpc.per_rpc_retry_buffer_size", limit),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 3_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # A peer that restarts is found again soon.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+        ("grpc.enable_http_proxy", 0),  # peers are near; a proxy of the environment is meant for the web
+    ]
+
+
+class _Channel(grpc.aio.Channel):
+    """A channel whose calls are prepared by `_prepared`.
+
+    What client interceptors are for; grpc.aio runs those in tasks of their own, which cost more than a whole call's
+    worth of everything else here (docs/decisions/0002).
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    def unary_unary(self, method: str, *args: Any, **options: Any) -> Any:
+        return _prepared(method, self._channel.unary_unary(method, *args, **options))
+
+    def unary_stream(self, method: str, *args: Any, **options: Any) -> Any:
+        return _prepared(method, self._channel.unary_stream(method, *args, **options))
+
+    def stream_unary(self, method: str, *args: Any, **options: Any) -> Any:
+        return _prepared(method, self._channel.stream_unary(method, *args, **options))
+
+    def stream_stream(self, method: str, *args: Any, **options: Any) -> Any:
+        return _prepared(method, self._channel.stream_stream(method, *args, **options))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: FBT001, FBT002 (gRPC's own)
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+
+def _prepared(method: str, start: Any) -> Any:
+    """The multicallable `start`, with the deadline cut and the ids added to every call."""
+
+    def call(request: Any = None, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:  # noqa: ASYNC109
+        return start(request, timeout=cut(timeout), metadata=_metadata(metadata), **options)
+
+    call.__name__ = method
+    return call
+
+
+def _metadata(given: Any) -> tuple[tuple[str, str | bytes], ...]:
+    call = current_call.get()
+    ids = () if call is None else ((REQUEST_ID, call.request_id),)
+    return (*(given or ()), *ids, *trace_headers())

@@ -1,0 +1,97 @@
+"""gRPC health of a server that follows what it depends on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer
+
+Check = Callable[[], Awaitable[bool]]
+
+_INTERVAL = 1.0  # seconds between polls of the dependencies, and how long one may take to answer
+_log = structlog.get_logger()
+
+
+class Health(HealthServicer):  # type: ignore[misc]
+    """Health of all services of one server; they share its dependencies, so they share its state.
+
+    grpcio-health-checking's own servicer loses the other watchers of a service when one of them leaves.
+    """
+
+    def __init__(self, services: Iterable[str], checks: Mapping[str, Check]) -> None:
+        """services: their full names. checks: by name, whether something that the server cannot do without answers."""
+        self._services = frozenset(("", *services))
+        self._checks = checks
+        self._lost: frozenset[str] = frozenset()
+        self._serving = False
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
+        if request.service not in self._services:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"unknown service {request.service!r}")
+        return HealthCheckResponse(status=self._status(request.service))
+
+    async def Watch(  # noqa: N802
+        self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Any]:
+        last = None
+        while True:
+            changed, status = self._changed, self._status(request.service)
+            if status != last:
+                yield HealthCheckResponse(status=status)
+                last = status
+            if self._closed:  # or the stream would hold the server up until the end of its grace
+                return
+            await changed.wait()
+
+    async def poll(self) -> None:
+        """Asks every dependency once, at the same time."""
+        answers = await asyncio.gather(*(_answers(check) for check in self._checks.values()))
+        lost = frozenset(name for name, answer in zip(self._checks, answers, strict=True) if not answer)
+        for name in sorted(lost - self._lost):
+            _log.warning("dependency lost", dependency=name)
+        for name in sorted(self._lost - lost):
+            _log.info("dependency back", dependency=name)
+        self._lost = lost
+        self._set(serving=not lost)
+
+    async def follow(self) -> None:
+        """Polls the dependencies for as long as it runs."""
+        while self._checks:
+            await asyncio.sleep(_INTERVAL)
+            await self.poll()
+
+    def close(self) -> None:
+        """NOT_SERVING for good; those who watch are told and let go."""
+        self._closed = True
+        self._serving = False
+        self._notify()
+
+    def _status(self, service: str) -> Any:
+        if service not in self._services:
+            return HealthCheckResponse.SERVICE_UNKNOWN
+        return HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
+
+    def _set(self, *, serving: bool) -> None:
+        if not self._closed and serving != self._serving:
+            self._serving = serving
+            self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+async def _answers(check: Check) -> bool:
+    try:
+        async with asyncio.timeout(_INTERVAL):
+            return await check()
+    except Exception as error:  # noqa: BLE001 (whatever a check raises, its dependency is not there)
+        _log.debug("check failed", error=repr(error))
+        return False

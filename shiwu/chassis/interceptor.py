@@ -1,0 +1,192 @@
+"""What happens around every call that a server answers, in one interceptor: see docs/decisions/0002."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import structlog
+from opentelemetry.trace import Span, format_trace_id
+
+from shiwu.chassis.calls import Call, current_call
+from shiwu.chassis.errors import DeadlineError, OverloadedError, ServiceError
+from shiwu.chassis.metrics import MethodMetrics
+from shiwu.chassis.statuses import DETAILS_KEY, to_status
+from shiwu.chassis.tracing import end_span, start_span
+
+REQUEST_ID = "x-request-id"
+_SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+_INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
+_KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler[Any, Any]]]] = {
+    (False, False): ("unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("server_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("client_stream", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("bidi_stream", grpc.stream_stream_rpc_method_handler),
+}
+_SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS"})
+_WORTH_A_WARNING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
+
+_log = structlog.get_logger()
+_Handler = grpc.RpcMethodHandler[Any, Any]
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Ids, deadline, errors, metrics, trace and log of every call; health and reflection pass untouched."""
+
+    def __init__(self, max_concurrent: int) -> None:
+        """max_concurrent: calls served at once; more are refused with OverloadedError."""
+        self._max_concurrent = max_concurrent
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._handlers: dict[str, _Handler] = {}
+
+    async def idle(self) -> None:
+        """Returns when no call is under way."""
+        await self._idle.wait()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler:
+        method = handler_call_details.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = await continuation(handler_call_details)
+            if handler is None or method.startswith(_INFRASTRUCTURE):
+                return handler
+            handler = self._handlers[method] = self._wrapped(method, handler)
+        return handler
+
+    def _wrapped(self, method: str, handler: _Handler) -> _Handler:
+        kind, make_handler = _KINDS[handler.request_streaming, handler.response_streaming]
+        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        answer = _answering(behaviour)
+        metrics = MethodMetrics(kind, method)
+
+        # A coroutine also for streams of answers, which it writes itself: cancellation then surfaces here and now,
+        # not when an abandoned generator is collected.
+        async def respond(request: Any, context: _Context) -> Any:
+            start = time.perf_counter()
+            metrics.started()
+            self._enter()
+            call, span = _begin(method, context)
+            failure: BaseException | None = None
+            try:
+                self._admit(call)
+                return await answer(request, context)
+            except BaseException as error:
+                failure = error
+                await _abort(error, call, context)
+                raise
+            finally:
+                self._leave()
+                code = _code(failure, call, context)
+                seconds = time.perf_counter() - start
+                metrics.handled(code, seconds)
+                end_span(span, code, failed=code in _SERVER_FAULTS)
+                _log_call(code, seconds, failure)
+
+        return make_handler(
+            respond,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _admit(self, call: Call) -> None:
+        if call.deadline is not None and call.deadline <= time.monotonic():
+            msg = "the deadline had passed when the call arrived"
+            raise DeadlineError(msg)
+        if self._in_flight > self._max_concurrent:
+            msg = f"{self._max_concurrent} calls are already being served"
+            raise OverloadedError(msg, retry_after=1.0)
+
+    def _enter(self) -> None:
+        self._in_flight += 1
+        self._idle.clear()
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if self._in_flight == 0:
+            self._idle.set()
+
+
+def _answering(behaviour: Any) -> Callable[[Any, _Context], Awaitable[Any]]:
+    """The servicer's method, whichever way it is written, as a coroutine."""
+    if inspect.iscoroutinefunction(behaviour):
+        return behaviour
+    if inspect.isasyncgenfunction(behaviour):
+
+        async def stream(request: Any, context: _Context) -> None:
+            responses: AsyncIterator[Any] = behaviour(request, context)
+            async with aclosing(responses):  # type: ignore[type-var]
+                async for response in responses:
+                    await context.write(response)
+
+        return stream
+
+    async def refuse(_request: Any, context: _Context) -> None:
+        # Servicers are async; what is not is the generated base class's method, which nobody overrode.
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method is not implemented")
+
+    return refuse
+
+
+def _begin(method: str, context: _Context) -> tuple[Call, Span]:
+    metadata = {key: value for key, value in context.invocation_metadata() or ()}
+    span = start_span(method, metadata)
+    given = metadata.get(REQUEST_ID)
+    request_id = given if isinstance(given, str) and _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+    left = context.time_remaining()
+    call = Call(
+        method=method,
+        request_id=request_id,
+        trace_id=format_trace_id(span.get_span_context().trace_id),
+        deadline=None if left is None else time.monotonic() + left,
+    )
+    current_call.set(call)
+    context.set_trailing_metadata(((REQUEST_ID, request_id),))
+    return call, span
+
+
+async def _abort(error: BaseException, call: Call, context: _Context) -> None:
+    """Tells the client of the error; always raises. A cancelled call and one that aborted itself are left alone."""
+    if isinstance(error, grpc.aio.AbortError) or not isinstance(error, Exception):
+        return
+    trailing = tuple(context.trailing_metadata())
+    if not isinstance(error, ServiceError):
+        text = f"internal error; the log has more under request id {call.request_id}"
+        await context.abort(grpc.StatusCode.INTERNAL, text, trailing)
+    code, status = to_status(error, call.method.strip("/").split("/")[0])
+    await context.abort(code, status.message, (*trailing, (DETAILS_KEY, status.SerializeToString())))
+
+
+def _code(failure: BaseException | None, call: Call, context: _Context) -> str:
+    if isinstance(failure, asyncio.CancelledError):
+        late = call.deadline is not None and call.deadline <= time.monotonic()
+        return "DEADLINE_EXCEEDED" if late else "CANCELLED"
+    code = context.code()
+    if code is None:
+        return "OK" if failure is None else "UNKNOWN"
+    return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
+
+
+def _log_call(code: str, seconds: float, failure: BaseException | None) -> None:
+    fields: dict[str, Any] = {"code": code, "milliseconds": round(seconds * 1000, 2)}
+    if isinstance(failure, ServiceError):
+        fields["error"] = str(failure)
+    if code in _SERVER_FAULTS:
+        _log.error("call", **fields, exc_info=failure)
+    elif code in _WORTH_A_WARNING:
+        _log.warning("call", **fields)
+    else:
+        _log.info("call", **fields)

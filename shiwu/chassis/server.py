@@ -1,0 +1,91 @@
+"""A gRPC server with health, reflection, metrics and graceful drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import grpc
+import structlog
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION_NAME
+from grpc_reflection.v1alpha.reflection import enable_server_reflection
+
+from shiwu.chassis.health import Check, Health
+from shiwu.chassis.interceptor import CallInterceptor
+from shiwu.chassis.metrics import serving_metrics
+from shiwu.chassis.settings import ServerSettings
+
+_HEALTH_NAME = "grpc.health.v1.Health"
+_MIB = 1 << 20
+_log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def running(
+    name: str | Sequence[str],
+    add: Callable[[grpc.aio.Server], None],
+    settings: ServerSettings,
+    checks: Mapping[str, Check] | None = None,
+) -> AsyncIterator[int]:
+    """Serves meanwhile, on the port that it yields; then drains: calls in flight get `drain_seconds` to finish.
+
+    name: full name of the service, "shiwu.v1.DetectorService", or of several on the same server.
+    add: adds their servicers to the server.
+    checks: what the service cannot do without, by name. Asked every second (a second to answer); while one says
+    False, raises or is silent, health is NOT_SERVING.
+    Raises OSError if a port cannot be had.
+    """
+    names = (name,) if isinstance(name, str) else tuple(name)
+    calls = CallInterceptor(settings.max_concurrent_rpcs)
+    health = Health(names, checks or {})
+    server = grpc.aio.server(interceptors=[calls], options=_options(settings))
+    add(server)
+    add_HealthServicer_to_server(health, server)
+    enable_server_reflection([*names, _HEALTH_NAME, REFLECTION_NAME], server)
+    port = _bind(server, settings)
+    with serving_metrics(settings.host, settings.metrics_port) as metrics_port:
+        await health.poll()
+        await server.start()
+        following = asyncio.create_task(health.follow())
+        _log.info("serving", services=names, host=settings.host, port=port, metrics_port=metrics_port)
+        try:
+            yield port
+        finally:
+            following.cancel()
+            health.close()
+            await _drain(server, calls, settings.drain_seconds)
+
+
+async def _drain(server: grpc.aio.Server, calls: CallInterceptor, grace: float) -> None:
+    _log.info("draining", seconds=grace)
+    stopping = asyncio.create_task(server.stop(grace))  # refuses new calls at once
+    try:
+        async with asyncio.timeout(grace):
+            await calls.idle()
+    except TimeoutError:
+        _log.warning("calls were cut off", after_seconds=grace)
+    await server.stop(None)  # what is left now are streams of health and reflection
+    await stopping
+    _log.info("stopped")
+
+
+def _bind(server: grpc.aio.Server, settings: ServerSettings) -> int:
+    address = f"{settings.host}:{settings.port}"
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        msg = f"cannot listen on {address}: is the port taken, the host one of this machine's?"
+        raise OSError(msg) from error
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
+        ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
+        ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a worker
+        # Clients ping idle connections to notice dead peers; without these the server would hang up on them.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ]

@@ -1,0 +1,101 @@
+"""What every service's settings are made of. Nothing else in the project reads the environment."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(_Section):
+    """How a service is reached."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    """Address to listen on; "0.0.0.0" or "[::]" for all."""
+    port: int = Field(ge=0, le=65535)
+    """0: any free port."""
+    max_message_mib: int = Field(32, ge=1, le=1024)
+    """Largest message received or sent, MiB."""
+    max_concurrent_rpcs: int = Field(256, ge=1)
+    """Calls served at once; more are refused with RESOURCE_EXHAUSTED. Health and reflection do not count."""
+    drain_seconds: float = Field(10.0, ge=0.0)
+    """How long calls in flight may take after a SIGTERM."""
+    metrics_port: int | None = Field(None, ge=0, le=65535)
+    """Port of the Prometheus metrics over HTTP; unset: none. 0: any free port."""
+
+
+class ClientSettings(_Section):
+    """How another service is reached."""
+
+    target: str
+    """A gRPC target: "host:port", "dns:///host:port" or "ipv4:10.0.0.1:50051,10.0.0.2:50051"; calls are spread
+    round robin over all of its addresses."""
+    max_message_mib: int = Field(32, ge=1, le=1024)
+    """Largest message received or sent, MiB."""
+
+    @field_validator("target")
+    @classmethod
+    def _is_a_target(cls, target: str) -> str:
+        wanted = 'expected "host:port", "dns:///host:port", "ipv4:address:port,..." or "unix:path"'
+        if not re.fullmatch(r"(dns|ipv4|ipv6|unix|unix-abstract):\S+|[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", target):
+            raise ValueError(wanted)
+        return target
+
+
+class ObservabilitySettings(_Section):
+    """Logs and traces; the same for every service."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    otlp_endpoint: str | None = Field(None, pattern=r"^https?://\S+$")
+    """OTLP/gRPC collector that receives spans, as "http://host:4317"; unset: trace ids travel, spans go nowhere."""
+
+
+class ServiceSettings(BaseSettings):
+    """Base of a service's settings, read from environment variables with the prefix that the subclass sets.
+
+    A nested value is NAME__PART: DETECTOR_SERVER__PORT=50051. An unknown variable with the prefix is an error, so
+    that a typo is never swallowed. (Kubernetes puts such variables, DETECTOR_PORT and the like, into every pod beside
+    a Service called "detector": its pods need `enableServiceLinks: false`.)
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+
+    observability: ObservabilitySettings = ObservabilitySettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the signature is pydantic's)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del env_settings
+        return init_settings, _StrictEnvironment(settings_cls)
+
+
+class _StrictEnvironment(EnvSettingsSource):
+    """The environment with unknown variables kept in, for `extra="forbid"` to find and name."""
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        if not self.env_prefix:
+            return values
+        prefix, delimiter = self.env_prefix.lower(), self.env_nested_delimiter or "__"
+        for variable, value in self.env_vars.items():
+            name = variable.removeprefix(prefix)
+            if name != variable and name.split(delimiter)[0] not in self.settings_cls.model_fields:
+                values[name] = value
+        return values
+
+

@@ -1,0 +1,132 @@
+"""The commands and their options; each is carried out by the module of its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shiwu.cli import catalog, scan, status, up
+from shiwu.cli.connection import CATALOG, GATEWAY, SEARCH, fail_clearly
+from shiwu.cli.mesh import Layout
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+catalog_app = typer.Typer(no_args_is_help=True, help="Import, list, show and delete products.")
+app.add_typer(catalog_app, name="catalog")
+
+Gateway = Annotated[str, typer.Option("--gateway", envvar="SHIWU_GATEWAY", help="host:port of the gateway.")]
+Catalog = Annotated[str, typer.Option("--catalog", envvar="SHIWU_CATALOG", help="host:port of the catalog.")]
+
+
+@app.callback()
+def _about() -> None:
+    """Finds the same product from a photo.
+
+    Exit codes: 0 done (a scan: the product was found), 1 not in the catalogue or undecided, 2 the input is wrong,
+    3 a service does not answer, 4 anything else.
+    """
+
+
+@app.command("up")
+def _up(
+    home: Annotated[Path, typer.Option(help="Where stores and logs are kept.")] = Path(".shiwu"),
+    port: Annotated[int, typer.Option(help="Port of the gateway; the other services take the next five.")] = 50050,
+    import_root: Annotated[
+        list[Path] | None, typer.Option(help="A folder that feeds may be imported from; may be repeated. [default: .]")
+    ] = None,
+    models: Annotated[Path, typer.Option(help="Folder of the released models.")] = Path("models"),
+) -> None:
+    """Start all services with embedded stores, here, until Ctrl-C."""
+    up.up(Layout(home=home, port=port, models=models, import_roots=tuple(import_root or [Path()])))
+
+
+@app.command("scan")
+def _scan(
+    photo: Annotated[Path, typer.Argument(help="JPEG, PNG, WebP or HEIC file.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the answer as the proto's canonical JSON.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print votes, candidates and times, too.")] = False,
+    draw: Annotated[Path | None, typer.Option(help="Save the photo with its boxes and matches as a PNG.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Styles in the answer, 1 to 100.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 10.0,
+    gateway: Gateway = GATEWAY,
+    catalog: Catalog = CATALOG,
+) -> None:
+    """Find the product in a photo."""
+    with fail_clearly():
+        found = scan.scan(
+            photo, json=json, explain=explain, draw=draw, top_k=top_k, timeout=timeout, gateway=gateway, catalog=catalog
+        )
+    raise typer.Exit(0 if found else 1)
+
+
+@app.command("status")
+def _status(
+    host: Annotated[str, typer.Option(help="Where the services listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the gateway; the other services take the next five.")] = 50050,
+    search: Annotated[str, typer.Option("--search", envvar="SHIWU_SEARCH", help="host:port of search.")] = SEARCH,
+) -> None:
+    """Show which services serve, and what the shards hold."""
+    with fail_clearly():
+        serving = status.status(host, port, search)
+    raise typer.Exit(0 if serving else 3)
+
+
+@catalog_app.command("import")
+def _import(
+    feed: Annotated[Path, typer.Argument(help="A product feed: .csv, .tsv or .jsonl.")],
+    merchant: Annotated[str, typer.Option(help="Merchant of the rows that name none.")] = "",
+    target: Catalog = CATALOG,
+) -> None:
+    """Import a product feed and follow it until it is done."""
+    with fail_clearly():
+        complete = catalog.import_feed(feed, merchant, target)
+    raise typer.Exit(0 if complete else 2)
+
+
+@catalog_app.command("watch")
+def _watch(
+    operation: Annotated[str, typer.Argument(help="As `import` printed it.")],
+    target: Catalog = CATALOG,
+) -> None:
+    """Follow an import that is under way."""
+    with fail_clearly():
+        complete = catalog.watch(operation, target)
+    raise typer.Exit(0 if complete else 2)
+
+
+@catalog_app.command("list")
+def _list(
+    category: Annotated[str, typer.Option(help="Only this category.")] = "",
+    style: Annotated[str, typer.Option(help="Only this style.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many products.", min=1)] = 50,
+    target: Catalog = CATALOG,
+) -> None:
+    """List products."""
+    with fail_clearly():
+        catalog.list_products(category, style, limit, target)
+
+
+@catalog_app.command("show")
+def _show(product_id: str, target: Catalog = CATALOG) -> None:
+    """Show a product with its pictures and offers."""
+    with fail_clearly():
+        catalog.show(product_id, target)
+
+
+@catalog_app.command("delete")
+def _delete(
+    product_id: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    target: Catalog = CATALOG,
+) -> None:
+    """Delete a product with its pictures and offers."""
+    if not yes:
+        typer.confirm(f"Delete {product_id} with its pictures and offers?", abort=True)
+    with fail_clearly():
+        catalog.delete(product_id, target)
+
+
+def main() -> None:
+    """The console script."""
+    app()
