@@ -30,6 +30,11 @@ _CATEGORIES: Final = {
 # Invented, as are their prices: a share of the shop's price each.
 _MERCHANTS: Final = (("Shop of the package", 1.00), ("Nordlicht Versand", 0.97), ("Corner & Co.", 1.08))
 
+_COLUMNS: Final = (
+    *("product_id", "style_id", "title", "brand", "category", "description", "images"),
+    *("merchant", "price", "currency", "url"),
+)
+
 ARTICLES: Final = (
     (
         "instant-film",
@@ -120,7 +125,7 @@ def feed(products: list[DemoProduct], folder: Path) -> str:
     """A product feed with a row for each offer; pictures relative to `folder`."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow("product_id style_id title brand category description images merchant price currency url".split())
+    writer.writerow(_COLUMNS)
     for product in products:
         if product.key in ABSENT:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,9 +29,10 @@ def retrieval(ranks: Sequence[int | None]) -> Retrieval:
     With one right answer the average precision of a query is the reciprocal of its rank.
     """
     if not ranks:
-        return Retrieval(*[float("nan")] * 4)
+        return Retrieval(math.nan, math.nan, math.nan, math.nan)
     found = np.array([np.inf if rank is None else float(rank) for rank in ranks])
-    return Retrieval(*(float((found <= k).mean()) for k in (1, 5, 10)), float((1 / found).mean()))
+    within = [float((found <= k).mean()) for k in (1, 5, 10)]
+    return Retrieval(within[0], within[1], within[2], float((1 / found).mean()))
 
 
 def rank_of(answer: str, ranking: Sequence[str]) -> int | None:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from services.catalog.feed_reading import FieldError, Record
 from services.catalog.google_taxonomy import category_of
 from shiwu.categories import CATEGORIES
+from shiwu.chassis.errors import InvalidInputError
+from shiwu.wire.ids import check_id
 
 _AMOUNT: Final = re.compile(r"(?:[0-9]{1,12}|[0-9]{1,3}(?:,[0-9]{3}){1,3})(?:\.[0-9]{1,9})?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -38,9 +40,10 @@ def key(record: Record, column: str, *, required: bool = False) -> str:
     value = record.text(column)
     if not value and not required:
         return ""
-    if not 0 < len(value) <= 128 or not value.isprintable() or any(character.isspace() for character in value):
-        raise FieldError(column, f"{value[:140]!r} is not an id; expected 1 to 128 printable characters without spaces")
-    return value
+    try:
+        return check_id(value, column)
+    except InvalidInputError as error:
+        raise FieldError(column, str(error).removeprefix(f"{column}: ")) from error
 
 
 def own_category(record: Record, column: str) -> str:

@@ -56,7 +56,8 @@ class Fetcher:
             max_redirects=settings.max_redirects,
             follow_redirects=True,
             trust_env=False,  # a proxy would resolve names itself, past the guard
-            headers={"accept": "image/*", "user-agent": "shiwu-catalog/1"},
+            # identity: what unpacks to gigabytes is not for us
+            headers={"accept": "image/*", "accept-encoding": "identity", "user-agent": "shiwu-catalog/1"},
         )
 
     async def __aenter__(self) -> Self:
@@ -81,14 +82,14 @@ class Fetcher:
                 problem = str(error)
             except TimeoutError:
                 problem = f"did not answer within {self._settings.timeout_seconds:g} s"
-            except httpx.TransportError as error:
-                problem = f"cannot be reached: {error or type(error).__name__}"
             except httpx.TooManyRedirects as error:
                 msg = f"redirects more than {self._settings.max_redirects} times"
                 raise FetchError(msg) from error
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                msg = f"leads to something that is not an http or https address: {error}"
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.RemoteProtocolError) as error:
+                msg = f"is not an http or https address, or leads to none: {error}"
                 raise FetchError(msg) from error
+            except httpx.TransportError as error:
+                problem = f"cannot be reached: {str(error) or type(error).__name__}"
             if attempt < self._settings.attempts:
                 await asyncio.sleep(0.5 * 2 ** (attempt - 1))
         msg = f"{problem} ({self._settings.attempts} tries)"
@@ -106,6 +107,9 @@ class Fetcher:
             if not kind.startswith("image/"):
                 msg = f"has the content type {kind or 'none'!r}; expected image/*"
                 raise FetchError(msg)
+            if (coding := response.headers.get("content-encoding", "identity").lower()) != "identity":
+                msg = f"is sent with the content encoding {coding[:50]!r}; expected none"
+                raise FetchError(msg)
             return await self._body(response)
 
     async def _body(self, response: httpx.Response) -> bytes:
@@ -113,7 +117,7 @@ class Fetcher:
         announced = response.headers.get("content-length", "")
         body = bytearray()
         if not (announced.isdigit() and int(announced) > limit):
-            async for chunk in response.aiter_bytes(1 << 16):
+            async for chunk in response.aiter_raw(1 << 16):
                 body += chunk
                 if len(body) > limit:
                     break

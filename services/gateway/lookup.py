@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from services.gateway.answer import Limits
 from services.gateway.candidates import merged
@@ -42,6 +42,8 @@ class View:
 class Found:
     """What the search with one model's vector brought."""
 
+    models: Models
+    """All that there are."""
     model: EmbedderModel
     crop: Image
     vector: Vector
@@ -49,6 +51,13 @@ class Found:
     """Of all shards, nearest first."""
     time: datetime
     """What was indexed before this moment was searched, in the shards that answered."""
+
+
+class _Embedded(NamedTuple):
+    models: Models
+    model: EmbedderModel
+    crop: Image
+    vector: Vector
 
 
 class Lookup:
@@ -73,7 +82,7 @@ class Lookup:
 
         None if that is the model which `found` this, or if the search was lost.
         """
-        model = self._models.known.of(categories[0]) if categories else found.model
+        model = found.models.of(categories[0]) if categories else found.model
         if model.id == found.model.id:
             return None
         own = [category for category in categories if category in model.categories]
@@ -82,12 +91,12 @@ class Lookup:
     async def _search(
         self, view: View, model: EmbedderModel | None, categories: Sequence[str], progress: Progress, fallback: str
     ) -> Found | None:
-        embedded: tuple[EmbedderModel, Image, Vector] | None = None
+        embedded: _Embedded | None = None
         with progress.stage("embed"), progress.may_lose("embedder", fallback):
             embedded = await self._embedded(view, model, progress)
         if embedded is None:
             return None
-        model, crop, vector = embedded
+        model, vector = embedded.model, embedded.vector
         if view.memory is not None:
             vector = view.memory.recall(model.id, vector)
         hits: Sequence[Hit] | None = None
@@ -105,29 +114,27 @@ class Lookup:
                 if shard.error:
                     progress.lost(f"search/{shard.shard}", shard.error, _OTHER_SHARDS)
             hits = merged(shards)
-        return None if hits is None else Found(model, crop, vector, hits, started)
+        return None if hits is None else Found(embedded.models, model, embedded.crop, vector, hits, started)
 
-    async def _embedded(
-        self, view: View, model: EmbedderModel | None, progress: Progress
-    ) -> tuple[EmbedderModel, Image, Vector]:
+    async def _embedded(self, view: View, model: EmbedderModel | None, progress: Progress) -> _Embedded:
         """With the model, or with the default one if None."""
         models = await self._listed(progress)
         try:
-            return await self._embedded_by(model or models.default, view, progress)
+            return await self._embedded_by(model or models.default, models, view, progress)
         except NotFoundError:
             # The embedder was restarted with other models.
             self._models.forget()
             if model is not None:
                 raise
             models = await self._listed(progress)
-            return await self._embedded_by(models.default, view, progress)
+            return await self._embedded_by(models.default, models, view, progress)
 
     async def _listed(self, progress: Progress) -> Models:
         return await self._models.current(timeout=progress.budget(self._limits.embed, share=0.5))
 
     async def _embedded_by(
-        self, model: EmbedderModel, view: View, progress: Progress
-    ) -> tuple[EmbedderModel, Image, Vector]:
+        self, model: EmbedderModel, models: Models, view: View, progress: Progress
+    ) -> _Embedded:
         crop = cropped(view.photo, view.box, margin=model.crop_margin, size=model.input_size)
         seconds = progress.budget(self._limits.embed, share=0.6)
-        return model, crop, await self._embedder.embed(crop, model, timeout=seconds)
+        return _Embedded(models, model, crop, await self._embedder.embed(crop, model, timeout=seconds))

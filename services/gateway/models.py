@@ -31,12 +31,6 @@ class ModelList:
         self._models: Models | None = None
         self._asked = 0.0
 
-    @property
-    def known(self) -> Models:
-        """The list as it was last read; current() must have succeeded once."""
-        assert self._models is not None
-        return self._models
-
     async def current(self, *, timeout: float) -> Models:
         """The list; raises what the embedder raises."""
         if self._models is None:

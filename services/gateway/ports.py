@@ -163,9 +163,16 @@ class Index(Protocol):
     """Finds near vectors."""
 
     async def search(
-        self, vector: Vector, model: str, *, top_k: int, categories: Sequence[str], timeout: float
+        self,
+        vector: Vector,
+        model: str,
+        *,
+        top_k: int,
+        categories: Sequence[str],
+        include_vectors: bool,
+        timeout: float,
     ) -> Sequence[ShardHits]:
-        """The nearest top_k of each shard, with vectors. categories: only these; empty: all."""
+        """The nearest top_k of each shard. categories: only these; empty: all."""
         ...
 
 

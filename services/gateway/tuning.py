@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,19 @@ UNTUNED: Final = Tuning(
 """For a model that nobody has tuned: no re-ranking, since nobody knows whether it would help."""
 
 
+class Tunings:
+    """The tuning of every embedder."""
+
+    def __init__(self, by_model: Mapping[str, Tuning], mode: ranking.Mode | None = None) -> None:
+        """by_model: by the model's id. mode: re-rank so whatever was tuned; None: as it was tuned."""
+        self._by_model = {model: _in_mode(tuning, mode) for model, tuning in by_model.items()}
+        self._untuned = _in_mode(UNTUNED, mode)
+
+    def of(self, model: str) -> Tuning:
+        """The model's tuning, or what is safe for one that nobody has tuned."""
+        return self._by_model.get(model, self._untuned)
+
+
 def read_tunings(models: Path) -> Mapping[str, Tuning]:
     """The tuning of every embedder in the folder, by the model's id. Raises ManifestError."""
     if not models.is_dir():
@@ -57,3 +70,7 @@ def _tuning(manifest: EmbedderManifest) -> Tuning:
             raise ManifestError(msg)
     mode: ranking.Mode = "domain" if tuned.rerank.centre else "plain"
     return Tuning(tuned.vote.neighbours, mode, tuned.rerank, tuned.acceptance, tuned.domains)
+
+
+def _in_mode(tuning: Tuning, mode: ranking.Mode | None) -> Tuning:
+    return tuning if mode is None else replace(tuning, mode=mode)

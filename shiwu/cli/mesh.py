@@ -84,9 +84,9 @@ class Mesh:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, service: str) -> None:
-        """Starts one service's process; its log is appended to home/logs."""
-        environment = {**self.layout.environment(service), **os.environ, "PYTHONUNBUFFERED": "1"}
+    def start(self, service: str, extra: Mapping[str, str] | None = None) -> None:
+        """Starts one service's process, with `extra` settings; its log is appended to home/logs."""
+        environment = {**self.layout.environment(service), **os.environ, **(extra or {}), "PYTHONUNBUFFERED": "1"}
         with self.log(service).open("ab") as log:
             self._processes[service] = subprocess.Popen(  # noqa: S603  our own interpreter and modules
                 [sys.executable, "-m", f"services.{service}"],
@@ -111,6 +111,13 @@ class Mesh:
         """Ends one service at once, as a crash would."""
         self._processes[service].kill()
         self._processes[service].wait()
+
+    def restart(self, service: str, extra: Mapping[str, str] | None = None) -> None:
+        """Ends one service in good order and starts it again, with `extra` settings; returns when it serves."""
+        self._processes[service].terminate()
+        self._processes[service].wait()
+        self.start(service, extra)
+        self.wait_ready()
 
     def wait_ready(self, timeout: float = 60.0, on_ready: Callable[[str], None] = lambda _: None) -> None:
         """Returns when every service serves; raises MeshError with the end of its log when one does not."""

@@ -1,0 +1,160 @@
+"""The training loop: seeded, resumable, on one CPU thread beside the processes that make pictures."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from offline.training.backbone import imagenet_backbone
+from offline.training.detector.examples import Example, Examples
+from offline.training.detector.folding import fold_batch_norm
+from offline.training.detector.library import Library
+from offline.training.detector.loss import Losses, Targets, losses
+from offline.training.detector.model import GRID, SIZE, RetinaNet
+from offline.training.speed import keep_memory
+
+_WARM_UP: Final = 100
+_CLIP: Final = 5.0
+_BOX_WEIGHT: Final = 1.5
+_SAVE_EVERY: Final = 100
+CHECKPOINT: Final = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides the outcome of a training run, beside the data."""
+
+    steps: int = 1600
+    batch: int = 16
+    seed: int = 0
+    frozen_blocks: int = 5
+    """Blocks of the backbone that keep ImageNet's weights: up to stride 8, where most of the time would go."""
+    head_rate: float = 1.5e-3
+    backbone_rate: float = 3e-4
+    decay: float = 0.02
+    ema: float = 0.997
+    workers: int = 1
+
+
+class Trainer:
+    """A network on its way: weights, their running average, optimiser and the step reached."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.step = 0
+        self.net = build(recipe.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.net)
+        backbone = [p for p in self.net.backbone.parameters() if p.requires_grad]
+        owned = {id(p) for p in self.net.backbone.parameters()}
+        rest = [p for p in self.net.parameters() if id(p) not in owned]
+        groups = [
+            {"params": backbone, "rate": recipe.backbone_rate},
+            {"params": [p for p in rest if p.ndim > 1], "rate": recipe.head_rate},
+            {"params": [p for p in rest if p.ndim == 1], "rate": recipe.head_rate, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=recipe.decay)
+        self._anchors = torch.from_numpy(GRID.boxes(SIZE))
+
+    def run(self, library: Library, folder: Path) -> nn.Module:
+        """Trains up to the last step, saving to `folder` on the way; the averaged network."""
+        keep_memory()
+        torch.set_num_threads(1)
+        recipe = self.recipe
+        loader: DataLoader[Any] = DataLoader(
+            Examples(library, recipe.seed, self.step),
+            batch_size=recipe.batch,
+            num_workers=recipe.workers,
+            prefetch_factor=4 if recipe.workers else None,
+        )
+        shown = np.zeros(3)
+        with tqdm(total=recipe.steps, initial=self.step, desc="detector", unit="step", mininterval=5.0) as bar:
+            for batch in loader:
+                if self.step >= recipe.steps:
+                    break
+                parts = np.array([part.item() for part in self.learn(batch)])
+                shown = parts if self.step == 1 else shown + 0.03 * (parts - shown)
+                bar.update()
+                bar.set_postfix_str("object {:.3f} category {:.3f} box {:.3f}".format(*shown), refresh=False)
+                if self.step % _SAVE_EVERY == 0 or self.step == recipe.steps:
+                    self.save(folder / CHECKPOINT)
+        return self.average
+
+    def learn(self, batch: Example) -> Losses:
+        """One step on a batch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["rate"] * self._pace()
+        images, *targets = batch
+        self.net.train()
+        # Folded batch norm and fp32 depthwise convolutions make bfloat16 worth it; see folding.py.
+        with torch.autocast("cpu", torch.bfloat16):
+            heads = self.net(images)
+        parts = losses(heads, Targets(*targets), self._anchors)
+        total = parts.objectness + parts.categories + _BOX_WEIGHT * parts.boxes
+        total.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), _CLIP)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self._follow()
+        return parts
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Continues from a saved state; the pictures to come differ from those already seen."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def _pace(self) -> float:
+        """Linear warm-up, then half a cosine down to 2 %."""
+        warm = min(1.0, (self.step + 1) / _WARM_UP)
+        return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * self.step / self.recipe.steps)) / 2)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Moves the averaged weights; the average is short at first, so that it forgets the random start."""
+        keep = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        for mean, now in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(now, 1 - keep)
+            else:
+                mean.copy_(now)
+
+
+def build(frozen_blocks: int = 0) -> RetinaNet:
+    """The network with ImageNet's backbone, ready to train."""
+    backbone = imagenet_backbone()
+    fold_batch_norm(backbone)
+    backbone.freeze(frozen_blocks)
+    return RetinaNet(backbone)
+
+
+def load_average(path: Path) -> RetinaNet:
+    """The averaged network of a checkpoint, for measuring and export."""
+    net = build()
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["average"]
+    net.load_state_dict(state)
+    return net.eval()

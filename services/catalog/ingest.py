@@ -1,0 +1,134 @@
+"""Pictures into the catalogue: detect, crop, embed, write, index. And back: what the index has lost, it gets again.
+
+The order is that of store.py: first everything that can fail without a trace (detector, embedder), then the row with
+its vector, whose `index_time` is still unset, then the index, then `index_time`. A crash before the row leaves
+nothing. A crash after it leaves a row that says itself that no search finds it yet; adding the picture again, the next
+import, or `verify` completes it. A vector in the index always has a row, so whatever deletes a product finds all of
+its vectors; and as the row keeps the vector, a store that has lost some is filled again without the pictures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
+
+from services.catalog.peers import Detector, Embedder, EmbeddingModel, Index
+from services.catalog.pictures import Picture, crop_for, main_product
+from services.catalog.resources import Batch, ReferenceImage
+from services.catalog.store import CatalogStore
+from shiwu.chassis.errors import AlreadyExistsError
+from shiwu.vision.resize import Image
+
+_MOST = 1000
+"""Images asked of the store and of search at once."""
+_CROPS = 32
+"""Crops of one call of the embedder."""
+
+
+class Ingest:
+    """Adds reference images. Any number may be added at the same time.
+
+    Every method raises UnavailableError, OverloadedError or DeadlineError when the database, the detector, the
+    embedder or search does not answer.
+    """
+
+    def __init__(self, store: CatalogStore, detector: Detector, embedder: Embedder, index: Index) -> None:
+        self._store = store
+        self._detector = detector
+        self._embedder = embedder
+        self._index = index
+
+    async def add(self, *, image_id: str, product_id: str, picture: Picture, uri: str = "") -> ReferenceImage:
+        """Adds a picture of a product; answers when a search finds it.
+
+        NotFoundError if there is no such product; AlreadyExistsError if the image is there. One whose adding was
+        interrupted (by a crash, or because search did not answer) is not: it is replaced.
+        """
+        product = await self._store.get_product(product_id)
+        existing = (await self._store.find_images([image_id])).get(image_id)
+        if existing is not None and existing.index_time is not None:
+            msg = f"reference image {image_id!r} exists"
+            raise AlreadyExistsError(msg)
+        model = model_for(product.category, await self._embedder.models())
+        crop = await self.crop(picture, product.category, model)
+        vectors = await self.embed({image_id: crop}, model)
+        image = reference_image(image_id, product_id, picture, model, vectors[image_id], uri)
+        await self._store.write(Batch(images=(image,)))
+        await self._index.index([image_id])
+        return await self._store.get_image(image_id)
+
+    async def models(self) -> list[EmbeddingModel]:
+        """The embedder's models."""
+        return await self._embedder.models()
+
+    async def crop(self, picture: Picture, category: str, model: EmbeddingModel) -> Image:
+        """The product in the picture. InvalidInputError if the detector refuses the picture."""
+        found = await self._detector.detect(picture.photo.pixels)
+        return await asyncio.to_thread(crop_for, picture.photo.pixels, main_product(found, category), model)
+
+    async def embed(self, crops: Mapping[str, Image], model: EmbeddingModel) -> dict[str, bytes]:
+        """The vector of each crop, under the crop's key."""
+        vectors: dict[str, bytes] = {}
+        keys = iter(crops)
+        while chunk := list(islice(keys, _CROPS)):
+            embedded = await self._embedder.embed([crops[key] for key in chunk], model.model)
+            vectors.update(zip(chunk, embedded, strict=True))
+        return vectors
+
+    async def index(self, image_ids: Collection[str], operation_id: str = "") -> int:
+        """Indexes those of these images that wait for it; returns how many. operation_id: an import that counts them."""
+        images = await self._store.find_images(image_ids)
+        waiting = [image.image_id for image in images.values() if image.index_time is None]
+        if waiting:
+            await self._index.index(waiting, operation_id=operation_id)
+        return len(waiting)
+
+    async def verify(self, image_ids: Collection[str], operation_id: str = "") -> int:
+        """Asks search whether it holds these images, and indexes those that it does not; returns how many.
+
+        Those that are new to the index (index_time unset) are counted for the import `operation_id`.
+        """
+        repaired = 0
+        ids = iter(image_ids)
+        while chunk := list(islice(ids, _MOST)):
+            repaired += await self.index(chunk, operation_id)
+            repaired += await self._restore(list((await self._store.find_images(chunk)).values()))
+        return repaired
+
+    async def verify_all(self) -> int:
+        """Checks every picture of the catalogue against the index, as `verify` does; for after a loss of the index."""
+        repaired, last = 0, ""
+        while images := await self._store.list_images(after=last, limit=_MOST):
+            last = images[-1].image_id
+            repaired += await self.verify([image.image_id for image in images])
+        return repaired
+
+    async def _restore(self, images: Sequence[ReferenceImage]) -> int:
+        lost: set[str] = set()
+        for model in {image.model for image in images}:
+            lost |= await self._index.find_missing([image.image_id for image in images if image.model == model], model)
+        if lost:
+            await self._index.index(lost)
+        return len(lost)
+
+
+def model_for(category: str, models: Sequence[EmbeddingModel]) -> EmbeddingModel:
+    """The model that embeds products of this category: the one kept for it, else the default one."""
+    return next((model for model in models if category in model.categories), models[0])
+
+
+def reference_image(
+    image_id: str, product_id: str, picture: Picture, model: EmbeddingModel, vector: bytes, uri: str
+) -> ReferenceImage:
+    """The row of a picture."""
+    return ReferenceImage(
+        image_id,
+        product_id,
+        uri,
+        sha256=picture.sha256,
+        width=picture.photo.width,
+        height=picture.photo.height,
+        model=model.model,
+        vector=vector,
+    )
