@@ -86,10 +86,14 @@ def price(record: Record, column: str, currency_column: str = "") -> tuple[Decim
     first, _, second = value.partition(" ")
     amount, own = (second.strip(), first) if _CURRENCY.fullmatch(first) else (first, second.strip())
     if not _AMOUNT.fullmatch(amount):
-        raise FieldError(column, f"{value[:100]!r} is not a price; expected a number like 1299.00 or 1,299.00{_hint(value)}")
+        raise FieldError(
+            column, f"{value[:100]!r} is not a price; expected a number like 1299.00 or 1,299.00{_hint(value)}"
+        )
     currency = own or named
     if not currency:
-        where = f"in the column {currency_column}, or in the price: '12.99 USD'" if currency_column else "as in '12.99 USD'"
+        where = (
+            f"in the column {currency_column}, or in the price: '12.99 USD'" if currency_column else "as in '12.99 USD'"
+        )
         raise FieldError(currency_column or column, f"the price {value[:100]!r} has no currency; expected one {where}")
     if not _CURRENCY.fullmatch(currency):
         where = column if own else currency_column

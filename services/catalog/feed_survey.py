@@ -88,11 +88,3 @@ class Seen:
     style: int
     merchant: int
     offer: int
-
-    def problem(self) -> tuple[str, str] | None:
-        """The field and the problem of a row that must not be there a second time."""
-        if self.merchant:
-            return "product_id", f"the same product of the same merchant stands in line {self.merchant} already"
-        if self.offer:
-            return "offer_id", f"stands in line {self.offer} already; expected each offer once"
-        return None

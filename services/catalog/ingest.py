@@ -10,7 +10,7 @@ its vectors; and as the row keeps the vector, a store that has lost some is fill
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from services.catalog.peers import Detector, Embedder, EmbeddingModel, Index
@@ -52,8 +52,8 @@ class Ingest:
             raise AlreadyExistsError(msg)
         model = model_for(product.category, await self._embedder.models())
         crop = await self.crop(picture, product.category, model)
-        vectors = await self.embed({image_id: crop}, model)
-        image = reference_image(image_id, product_id, picture, model, vectors[image_id], uri)
+        [vector] = await self.embed([crop], model)
+        image = reference_image(image_id, product_id, picture, model, vector, uri)
         await self._store.write(Batch(images=(image,)))
         await self._index.index([image_id])
         return await self._store.get_image(image_id)
@@ -67,13 +67,11 @@ class Ingest:
         found = await self._detector.detect(picture.photo.pixels)
         return await asyncio.to_thread(crop_for, picture.photo.pixels, main_product(found, category), model)
 
-    async def embed(self, crops: Mapping[str, Image], model: EmbeddingModel) -> dict[str, bytes]:
-        """The vector of each crop, under the crop's key."""
-        vectors: dict[str, bytes] = {}
-        keys = iter(crops)
-        while chunk := list(islice(keys, _CROPS)):
-            embedded = await self._embedder.embed([crops[key] for key in chunk], model.model)
-            vectors.update(zip(chunk, embedded, strict=True))
+    async def embed(self, crops: Sequence[Image], model: EmbeddingModel) -> list[bytes]:
+        """The vectors of crops, in their order."""
+        vectors: list[bytes] = []
+        for start in range(0, len(crops), _CROPS):
+            vectors += await self._embedder.embed(crops[start : start + _CROPS], model.model)
         return vectors
 
     async def index(self, image_ids: Collection[str], operation_id: str = "") -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 from services.classifier.voting import Neighbour, Vote, vote
@@ -17,7 +19,7 @@ class ClassifierService(ClassifierServiceServicer):
     def __init__(self, rule: VoteRule) -> None:
         self._rule = rule
 
-    async def Vote(self, request: pb.VoteRequest, context: grpc.aio.ServicerContext) -> pb.VoteResponse:  # noqa: ARG002
+    async def Vote(self, request: pb.VoteRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.VoteResponse:  # noqa: ARG002
         detector = [(entry.category, entry.score) for entry in request.detector]
         neighbours = [Neighbour(each.image_id, each.category, each.similarity) for each in request.neighbors]
         return _response(vote(detector, neighbours, self._rule))

@@ -14,7 +14,7 @@ from typing import Final
 from shiwu.inference.manifest import AcceptanceRule
 
 DEFAULT_RULE: Final = AcceptanceRule(bias=-9.0, similarity=12.0, margin=8.0, threshold=0.5)
-"""For an embedder that nobody has tuned: cautious. Even odds at a cosine of .75 without a lead, or .68 with one of .1."""
+"""For an embedder that nobody has tuned: cautious. Even odds at a cosine of .75 with no lead, .68 with one of .1."""
 
 
 def probability(similarity: float, lead: float, rule: AcceptanceRule) -> float:

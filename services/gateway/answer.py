@@ -43,7 +43,7 @@ class Rules:
     search_top_k: int = 100
     """Hits of each shard."""
     vote_mass: float = 0.9
-    """Candidates are of the fewest categories that together have this share of the vote: a hedge against a close vote."""
+    """Candidates are of the fewest categories that together have this share of the vote: a hedge where it is close."""
     candidates: int = 100
     """Pictures that are re-ranked."""
     max_articles: int = 5

@@ -108,7 +108,7 @@ class Lookup:
                 top_k=self._top_k,
                 categories=categories,
                 include_vectors=self._tunings.of(model.id).mode != "none",
-                timeout=progress.budget(self._limits.search, share=0.7),
+                seconds=progress.budget(self._limits.search, share=0.7),
             )
             for shard in shards:
                 if shard.error:
@@ -130,11 +130,9 @@ class Lookup:
             return await self._embedded_by(models.default, models, view, progress)
 
     async def _listed(self, progress: Progress) -> Models:
-        return await self._models.current(timeout=progress.budget(self._limits.embed, share=0.5))
+        return await self._models.current(seconds=progress.budget(self._limits.embed, share=0.5))
 
-    async def _embedded_by(
-        self, model: EmbedderModel, models: Models, view: View, progress: Progress
-    ) -> _Embedded:
+    async def _embedded_by(self, model: EmbedderModel, models: Models, view: View, progress: Progress) -> _Embedded:
         crop = cropped(view.photo, view.box, margin=model.crop_margin, size=model.input_size)
         seconds = progress.budget(self._limits.embed, share=0.6)
-        return _Embedded(models, model, crop, await self._embedder.embed(crop, model, timeout=seconds))
+        return _Embedded(models, model, crop, await self._embedder.embed(crop, model, seconds=seconds))

@@ -31,21 +31,21 @@ class ModelList:
         self._models: Models | None = None
         self._asked = 0.0
 
-    async def current(self, *, timeout: float) -> Models:
+    async def current(self, *, seconds: float) -> Models:
         """The list; raises what the embedder raises."""
         if self._models is None:
-            return await self._asked_again(timeout)
+            return await self._asked_again(seconds)
         if self._clock() - self._asked > self._max_age:
             # Set before the answer, so that the other scans of this moment go on with what they have.
             self._asked = self._clock()
-            return await self._asked_again(timeout)
+            return await self._asked_again(seconds)
         return self._models
 
     def forget(self) -> None:
         """The list is out of date: the embedder does not know a model of it."""
         self._models = None
 
-    async def _asked_again(self, timeout: float) -> Models:
-        self._models = Models(await self._embedder.models(timeout=timeout))
+    async def _asked_again(self, seconds: float) -> Models:
+        self._models = Models(await self._embedder.models(seconds=seconds))
         self._asked = self._clock()
         return self._models

@@ -46,10 +46,10 @@ class GrpcDetector:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = DetectorServiceStub(channel)
 
-    async def detect(self, photo: Image, *, timeout: float) -> Detection:  # noqa: ASYNC109  gRPC's own timeout
+    async def detect(self, photo: Image, *, seconds: float) -> Detection:
         request = detector_pb2.DetectRequest(image=raw_image(photo))
         with foreign_errors("detector"):
-            answer = await self._stub.Detect(request, timeout=timeout)
+            answer = await self._stub.Detect(request, timeout=seconds)
         with _sense("detector"):
             objects = [_detected(each, f"objects[{i}]") for i, each in enumerate(answer.objects)]
         return Detection(objects, answer.model)
@@ -61,19 +61,19 @@ class GrpcEmbedder:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = EmbedderServiceStub(channel)
 
-    async def models(self, *, timeout: float) -> Sequence[EmbedderModel]:  # noqa: ASYNC109
+    async def models(self, *, seconds: float) -> Sequence[EmbedderModel]:
         with foreign_errors("embedder"):
-            answer = await self._stub.ListModels(embedder_pb2.ListModelsRequest(), timeout=timeout)
+            answer = await self._stub.ListModels(embedder_pb2.ListModelsRequest(), timeout=seconds)
         with _sense("embedder"):
             if not answer.models:
                 msg = "it has no model"
                 raise InvalidInputError(msg, field="models")
             return [_model(each, f"models[{i}]") for i, each in enumerate(answer.models)]
 
-    async def embed(self, crop: Image, model: EmbedderModel, *, timeout: float) -> Vector:  # noqa: ASYNC109
+    async def embed(self, crop: Image, model: EmbedderModel, *, seconds: float) -> Vector:
         request = embedder_pb2.EmbedRequest(images=[raw_image(crop)], model=model.id)
         with foreign_errors("embedder"):
-            answer = await self._stub.Embed(request, timeout=timeout)
+            answer = await self._stub.Embed(request, timeout=seconds)
         with _sense("embedder"):
             if len(answer.embeddings) != 1:
                 msg = f"{len(answer.embeddings)} vectors for one picture"
@@ -95,7 +95,7 @@ class GrpcIndex:
         top_k: int,
         categories: Sequence[str],
         include_vectors: bool,
-        timeout: float,  # noqa: ASYNC109
+        seconds: float,
     ) -> Sequence[ShardHits]:
         request = search_pb2.SearchRequest(
             vector=from_vector(vector),
@@ -105,7 +105,7 @@ class GrpcIndex:
             include_vectors=include_vectors,
         )
         with foreign_errors("search"):
-            answer = await self._stub.Search(request, timeout=timeout)
+            answer = await self._stub.Search(request, timeout=seconds)
         return [_shard_hits(each) for each in answer.shards]
 
 
@@ -115,7 +115,7 @@ class GrpcVoter:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = ClassifierServiceStub(channel)
 
-    async def vote(self, detector: Scores, neighbours: Sequence[Hit], *, timeout: float) -> Vote:  # noqa: ASYNC109
+    async def vote(self, detector: Scores, neighbours: Sequence[Hit], *, seconds: float) -> Vote:
         request = classifier_pb2.VoteRequest(
             detector=[vision_pb2.CategoryScore(category=category, score=score) for category, score in detector],
             neighbors=[
@@ -124,7 +124,7 @@ class GrpcVoter:
             ],
         )
         with foreign_errors("classifier"):
-            answer = await self._stub.Vote(request, timeout=timeout)
+            answer = await self._stub.Vote(request, timeout=seconds)
         if not answer.categories:
             msg = "classifier: it answered without any category"
             raise UnavailableError(msg)
@@ -146,20 +146,20 @@ class GrpcCatalog:
         product_ids: Sequence[str],
         *,
         max_articles: int,
-        timeout: float,  # noqa: ASYNC109
+        seconds: float,
     ) -> catalog_pb2.DescribeResponse:
         request = catalog_pb2.DescribeRequest(product_ids=product_ids, max_articles=max_articles)
         with foreign_errors("catalog"):
-            return await self._stub.Describe(request, timeout=timeout)
+            return await self._stub.Describe(request, timeout=seconds)
 
-    async def record_gap(self, gap: Gap, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def record_gap(self, gap: Gap, *, seconds: float) -> None:
         message = GapMessage(scan_id=gap.scan_id, category=gap.category, confidence=gap.confidence, crop=gap.crop)
         message.scan_time.FromDatetime(gap.scan_time)
         request = catalog_pb2.RecordGapRequest(gap=message, vector=from_vector(gap.vector), model=gap.model)
         with foreign_errors("catalog"):
-            await self._stub.RecordGap(request, timeout=timeout)
+            await self._stub.RecordGap(request, timeout=seconds)
 
-    async def record_feedback(self, feedback: Feedback, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def record_feedback(self, feedback: Feedback, *, seconds: float) -> None:
         request = catalog_pb2.RecordFeedbackRequest(
             scan_id=feedback.scan_id,
             verdict=VERDICT_RIGHT if feedback.verdict == "right" else VERDICT_WRONG,
@@ -167,7 +167,7 @@ class GrpcCatalog:
             comment=feedback.comment,
         )
         with foreign_errors("catalog"):
-            await self._stub.RecordFeedback(request, timeout=timeout)
+            await self._stub.RecordFeedback(request, timeout=seconds)
 
 
 def _detected(message: vision_pb2.DetectedObject, field: str) -> Detected:

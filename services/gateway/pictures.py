@@ -24,7 +24,7 @@ def cropped(image: Image, box: Box, *, margin: float, size: int) -> Image:
     """The box, a share of the image, with `margin` of its side around it, at most `size` pixels a side."""
     height, width = image.shape[:2]
     pixels = np.array(box, np.float32) * np.array([width, height, width, height], np.float32)
-    return shrunk(crop(image, pixels, margin), size)
+    return shrunk(crop(image, pixels.tolist(), margin), size)
 
 
 def prepared(pixels: Image, detector_size: int) -> Picture:

@@ -50,7 +50,13 @@ class Scanner(Generic[F]):
         )
 
     async def scan(
-        self, picture: Picture, progress: Progress, *, top_k: int, focus: Box | None = None, memory: Memory | None = None
+        self,
+        picture: Picture,
+        progress: Progress,
+        *,
+        top_k: int,
+        focus: Box | None = None,
+        memory: Memory | None = None,
     ) -> Answer[F]:
         """The answer, with at most top_k styles. Raises DeadlineError when the scan's time is up."""
         answer = await self._detected(picture, focus, progress)
@@ -75,7 +81,7 @@ class Scanner(Generic[F]):
         detection = Detection((), "")
         with progress.stage("detect"), progress.may_lose("detector", f"searched for {instead}"):
             seconds = progress.budget(rules.limits.detect, share=0.4)
-            detection = await self._peers.detector.detect(picture.small, timeout=seconds)
+            detection = await self._peers.detector.detect(picture.small, seconds=seconds)
         choice = choose(detection.objects, focus, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
         categories = _distribution(choice.main.categories) if choice.main else ()
         return Answer(choice, progress.missing, detection.model, categories=categories)
@@ -87,10 +93,12 @@ class Scanner(Generic[F]):
         neighbours = nearest(found.hits, self._tunings.of(found.model.id).neighbours)
         if not neighbours and not answer.categories:
             return
-        instead = f"took the detector's category, {answer.categories[0][0]}" if answer.categories else "took all categories"
+        instead = (
+            f"took the detector's category, {answer.categories[0][0]}" if answer.categories else "took all categories"
+        )
         with progress.stage("vote"), progress.may_lose("classifier", instead):
             seconds = progress.budget(self._rules.limits.vote, share=0.5)
-            answer.vote = await self._peers.voter.vote(scores, neighbours, timeout=seconds)
+            answer.vote = await self._peers.voter.vote(scores, neighbours, seconds=seconds)
             answer.categories = answer.vote.categories
 
     def _candidate_categories(self, answer: Answer[F]) -> list[str]:
@@ -132,7 +140,7 @@ class Scanner(Generic[F]):
         articles = self._rules.max_articles if answer.outcome == "matched" else 0
         with progress.stage("describe"), progress.may_lose("catalog", _IDS_ONLY):
             seconds = progress.budget(self._rules.limits.describe, share=0.9)
-            answer.facts = await self._peers.catalog.describe(products, max_articles=articles, timeout=seconds)
+            answer.facts = await self._peers.catalog.describe(products, max_articles=articles, seconds=seconds)
 
 
 def _note(answer: Answer[F], found: Found, progress: Progress) -> None:

@@ -1,6 +1,6 @@
 """What one scan needs of the other services, in the gateway's own terms.
 
-Every call gets `timeout`, the seconds that it may take, and raises errors of shiwu.chassis.errors only:
+Every call gets the `seconds` that it may take, and raises errors of shiwu.chassis.errors only:
 UnavailableError when the service does not answer or answers with nonsense, DeadlineError when it is too late,
 OverloadedError when it sheds load, and those that the service's contract names.
 """
@@ -144,17 +144,17 @@ class Feedback:
 class Detector(Protocol):
     """Finds products."""
 
-    async def detect(self, photo: Image, *, timeout: float) -> Detection: ...
+    async def detect(self, photo: Image, *, seconds: float) -> Detection: ...
 
 
 class Embedder(Protocol):
     """Makes vectors."""
 
-    async def models(self, *, timeout: float) -> Sequence[EmbedderModel]:
+    async def models(self, *, seconds: float) -> Sequence[EmbedderModel]:
         """At least one, the default first."""
         ...
 
-    async def embed(self, crop: Image, model: EmbedderModel, *, timeout: float) -> Vector:
+    async def embed(self, crop: Image, model: EmbedderModel, *, seconds: float) -> Vector:
         """Raises NotFoundError if it runs that model no longer."""
         ...
 
@@ -170,7 +170,7 @@ class Index(Protocol):
         top_k: int,
         categories: Sequence[str],
         include_vectors: bool,
-        timeout: float,
+        seconds: float,
     ) -> Sequence[ShardHits]:
         """The nearest top_k of each shard. categories: only these; empty: all."""
         ...
@@ -179,7 +179,7 @@ class Index(Protocol):
 class Voter(Protocol):
     """Decides the category."""
 
-    async def vote(self, detector: Scores, neighbours: Sequence[Hit], *, timeout: float) -> Vote: ...
+    async def vote(self, detector: Scores, neighbours: Sequence[Hit], *, seconds: float) -> Vote: ...
 
 
 Facts_co = TypeVar("Facts_co", covariant=True)
@@ -188,8 +188,8 @@ Facts_co = TypeVar("Facts_co", covariant=True)
 class Catalog(Protocol[Facts_co]):
     """Knows the facts. What it says of products only passes through a scan, so that its type stays open."""
 
-    async def describe(self, product_ids: Sequence[str], *, max_articles: int, timeout: float) -> Facts_co: ...
+    async def describe(self, product_ids: Sequence[str], *, max_articles: int, seconds: float) -> Facts_co: ...
 
-    async def record_gap(self, gap: Gap, *, timeout: float) -> None: ...
+    async def record_gap(self, gap: Gap, *, seconds: float) -> None: ...
 
-    async def record_feedback(self, feedback: Feedback, *, timeout: float) -> None: ...
+    async def record_feedback(self, feedback: Feedback, *, seconds: float) -> None: ...

@@ -111,7 +111,7 @@ class _Channel(grpc.aio.Channel):
     async def close(self, grace: float | None = None) -> None:
         await self._channel.close(grace)
 
-    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: FBT001, FBT002 (gRPC's own)
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         return self._channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
@@ -124,7 +124,7 @@ class _Channel(grpc.aio.Channel):
 def _prepared(method: str, start: Any) -> Any:
     """The multicallable `start`, with the deadline cut and the ids added to every call."""
 
-    def call(request: Any = None, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:  # noqa: ASYNC109
+    def call(request: Any = None, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
         return start(request, timeout=cut(timeout), metadata=_metadata(metadata), **options)
 
     call.__name__ = method

@@ -38,7 +38,7 @@ class Health(HealthServicer):  # type: ignore[misc]
         return HealthCheckResponse(status=self._status(request.service))
 
     async def Watch(  # noqa: N802
-        self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: HealthCheckRequest, _context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
         last = None
         while True:
@@ -92,6 +92,6 @@ async def _answers(check: Check) -> bool:
     try:
         async with asyncio.timeout(_INTERVAL):
             return await check()
-    except Exception as error:  # noqa: BLE001 (whatever a check raises, its dependency is not there)
+    except Exception as error:  # whatever a check raises, its dependency is not there
         _log.debug("check failed", error=repr(error))
         return False

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import grpc
 import structlog
@@ -34,7 +34,7 @@ _SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS"})
 _WORTH_A_WARNING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
 
 _log = structlog.get_logger()
-_Handler = grpc.RpcMethodHandler[Any, Any]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -55,9 +55,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler:
+    ) -> _Handler | None:
         method = handler_call_details.method
         handler = self._handlers.get(method)
         if handler is None:
@@ -123,7 +123,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 def _answering(behaviour: Any) -> Callable[[Any, _Context], Awaitable[Any]]:
     """The servicer's method, whichever way it is written, as a coroutine."""
     if inspect.iscoroutinefunction(behaviour):
-        return behaviour
+        return cast("Callable[[Any, _Context], Awaitable[Any]]", behaviour)
     if inspect.isasyncgenfunction(behaviour):
 
         async def stream(request: Any, context: _Context) -> None:
@@ -142,7 +142,7 @@ def _answering(behaviour: Any) -> Callable[[Any, _Context], Awaitable[Any]]:
 
 
 def _begin(method: str, context: _Context) -> tuple[Call, Span]:
-    metadata = {key: value for key, value in context.invocation_metadata() or ()}
+    metadata = dict(context.invocation_metadata() or ())
     span = start_span(method, metadata)
     given = metadata.get(REQUEST_ID)
     request_id = given if isinstance(given, str) and _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"

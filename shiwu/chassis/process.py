@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from types import FrameType
 from typing import NoReturn, TypeVar
 
@@ -30,14 +30,107 @@ def run(main: Callable[[_Settings], Awaitable[None]], settings_type: type[_Setti
     name: what logs and traces call the service. Exit codes: 0 after SIGTERM or SIGINT, even while `main` still loads
     models; 1 if `main` raises; 2 if the settings are wrong, with a message on stderr that names each.
     """
-    signals = _Signals()
-    signals.install()
+    _signals.install()
     settings = _read(settings_type)
-    observability = settings.observability
-    logs.configure(name, observability.log_level, observability.log_format)
-    if observability.otlp_endpoint:
+    seen = settings.observability
+    logs.configure(name, seen.log_level, seen.log_format)
+    if seen.otlp_endpoint:
         try:
-            export_spans(observability.otlp_endpoint, name)
+            export_spans(seen.otlp_endpoint, name)
         except TracingError as error:
-            _exit_for_settings([str(error)])
-    ...
+            _refuse([str(error)])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(_supervised(main(settings)))
+        if _signals.interrupted:
+            # A thread may still be loading a model; neither the loop's end nor the interpreter's would leave it.
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code)
+
+
+async def until_signalled() -> None:
+    """Returns after SIGTERM or SIGINT. Only under `run`."""
+    await _signals.wait()
+
+
+async def _supervised(main: Awaitable[None]) -> int:
+    _signals.watch(asyncio.current_task())
+    try:
+        await main
+    except (asyncio.CancelledError, _InterruptedError):
+        if not _signals.interrupted:
+            raise
+        _log.info("stopped while starting")
+    except Exception:
+        _log.exception("failed")
+        return 1
+    return 0
+
+
+class _InterruptedError(BaseException):
+    """A signal came while the main task was busy starting."""
+
+
+class _Signals:
+    """SIGTERM and SIGINT: end a start at once, and a service that has started gracefully.
+
+    Plain handlers rather than the loop's: those run between callbacks only, which a load that blocks does not allow.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._task: asyncio.Task[object] | None = None
+        self._received: asyncio.Event | None = None
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def watch(self, task: asyncio.Task[object] | None) -> None:
+        """From now on `task` is what a signal interrupts."""
+        self._task = task
+
+    async def wait(self) -> None:
+        if self._task is None:
+            msg = "until_signalled() works under run() only"
+            raise RuntimeError(msg)
+        self._received = asyncio.Event()
+        await self._received.wait()
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self._task is None:
+            sys.exit(0)  # nothing has begun
+        loop = self._task.get_loop()
+        if self._received is not None:
+            loop.call_soon_threadsafe(self._received.set)
+        elif not self.interrupted and not self._task.done():
+            self.interrupted = True
+            if asyncio.current_task(loop) is self._task:
+                raise _InterruptedError
+            loop.call_soon_threadsafe(self._task.cancel)
+
+
+_signals = _Signals()
+
+
+def _read(settings_type: type[_Settings]) -> _Settings:
+    prefix = settings_type.model_config.get("env_prefix", "")
+    try:
+        return settings_type()
+    except SettingsError as error:  # what should be JSON and is not
+        _refuse([f"{prefix}*: {error}: {error.__cause__}"])
+    except ValidationError as error:
+        # The value stays out of the message: it may be a password.
+        _refuse(_variable(prefix, problem["loc"]) + ": " + problem["msg"] for problem in error.errors())
+
+
+def _variable(prefix: str, location: tuple[int | str, ...]) -> str:
+    names = [str(part).upper() for part in location if isinstance(part, str)]
+    places = [f"[{part}]" for part in location if isinstance(part, int)]
+    return prefix + "__".join(names) + "".join(places)
+
+
+def _refuse(problems: Iterable[str]) -> NoReturn:
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    sys.stderr.write(f"settings are wrong:{lines}\n")
+    sys.exit(_BAD_SETTINGS)

@@ -43,7 +43,9 @@ class ClientSettings(_Section):
     @classmethod
     def _is_a_target(cls, target: str) -> str:
         wanted = 'expected "host:port", "dns:///host:port", "ipv4:address:port,..." or "unix:path"'
-        if not re.fullmatch(r"(dns|ipv4|ipv6|unix|unix-abstract):\S+|[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", target):
+        if not re.fullmatch(
+            r"(dns|ipv4|ipv6|unix|unix-abstract):\S+|[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", target
+        ):
             raise ValueError(wanted)
         return target
 
@@ -97,5 +99,3 @@ class _StrictEnvironment(EnvSettingsSource):
             if name != variable and name.split(delimiter)[0] not in self.settings_cls.model_fields:
                 values[name] = value
         return values
-
-

@@ -95,7 +95,7 @@ def _retry_delay(serialized: bytes) -> float | None:
     try:
         for detail in Status.FromString(serialized).details:
             if detail.Unpack(info):
-                return info.retry_delay.ToMilliseconds() / 1000
+                return float(info.retry_delay.ToMilliseconds() / 1000)
     except DecodeError:  # a peer's, or a proxy's, nonsense: the status itself still says what happened
         return None
     return None

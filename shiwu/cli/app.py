@@ -16,7 +16,9 @@ catalog_app = typer.Typer(no_args_is_help=True, help="Import, list, show and del
 app.add_typer(catalog_app, name="catalog")
 
 Gateway = Annotated[str, typer.Option("--gateway", envvar="SHIWU_GATEWAY", help="host:port of the gateway.")]
-Catalog = Annotated[str, typer.Option("--catalog", envvar="SHIWU_CATALOG", help="host:port of the catalog.")]
+Catalog = Annotated[
+    str, typer.Option("--catalog", "--target", envvar="SHIWU_CATALOG", help="host:port of the catalog.")
+]
 
 
 @app.callback()

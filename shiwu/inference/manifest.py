@@ -130,7 +130,10 @@ class DetectorManifest(_Manifest):
 
 
 class EmbedderManifest(_Manifest):
-    """An embedder. Input "image": uint8 (batch, size, size, 3), RGB. Output "embedding": float32 (batch, dimension), unit length."""
+    """An embedder.
+
+    Input "image": uint8 (batch, size, size, 3), RGB. Output "embedding": float32 (batch, dimension), unit length.
+    """
 
     task: Literal["embedding"]
     dimension: PositiveInt
@@ -161,7 +164,8 @@ def read_manifest(directory: Path) -> DetectorManifest | EmbedderManifest:
         msg = f"{path} is not a manifest: {error}"
         raise ManifestError(msg) from error
     if digest != manifest.sha256:
-        msg = f"{directory / manifest.file} is not the released file: sha256 is {digest}, the manifest says {manifest.sha256}"
+        path = directory / manifest.file
+        msg = f"{path} is not the released file: sha256 is {digest}, the manifest says {manifest.sha256}"
         raise ManifestError(msg)
     return manifest
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shiwu.inference.manifest import FILE_NAME, DetectorManifest, EmbedderManifest, ManifestError, read_manifest
-from shiwu.inference.onnx import OnnxRunner
 from shiwu.inference.options import RunnerOptions
 from shiwu.inference.runner import ModelRunner
+
+if TYPE_CHECKING:
+    from shiwu.inference.onnx import OnnxRunner
 
 
 def open_model(address: str | Path, options: RunnerOptions | None = None) -> ModelRunner:
@@ -30,6 +33,9 @@ def open_model(address: str | Path, options: RunnerOptions | None = None) -> Mod
 
 
 def _onnx(path: str, options: RunnerOptions) -> ModelRunner:
+    # Here, because a process whose models run elsewhere needs no ONNX Runtime (an extra) and none of its memory.
+    from shiwu.inference.onnx import OnnxRunner  # noqa: PLC0415
+
     target = Path(path)
     if target.suffix == ".onnx":
         return OnnxRunner(target, options)

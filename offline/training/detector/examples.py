@@ -43,7 +43,6 @@ class Examples(IterableDataset[Example]):
             self._singles.setdefault(int(photo.truth.categories[0]), []).append(photo)
 
     def __iter__(self) -> Iterator[Example]:
-        cv2.setNumThreads(1)
         worker = get_worker_info()
         rng = np.random.default_rng((*self._seed, worker.id if worker is not None else 0))
         while True:

@@ -66,6 +66,8 @@ class Library:
 
 def load_library(data: Path, stamps: Path | None, cache: Path) -> Library:
     """Reads the image sets under `data` and, where given, the stamps; mattes are kept in the file `cache`."""
+    # Processes forked after OpenCV has started threads of its own wait for them for ever.
+    cv2.setNumThreads(0)
     library = Library()
     boxed = load_items(data, ["coco128"])
     held = held_out([item.path.stem for item in boxed])

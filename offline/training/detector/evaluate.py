@@ -1,0 +1,188 @@
+"""`python -m offline.training.detector.evaluate`: a released detector on pictures that it never saw."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import onnxruntime
+from tqdm import tqdm
+
+from offline.training.detector.composites import Scenes
+from offline.training.detector.library import Library, index_of, load_library, read
+from offline.training.detector.measures import (
+    Case,
+    Detections,
+    Figure,
+    average_precision,
+    centre_hits,
+    hits,
+    hits_any,
+    main_category,
+    share,
+)
+from offline.training.detector.targets import Truth
+from offline.training.items import load_items
+from shiwu.categories import CATEGORIES
+from shiwu.inference.manifest import DetectorManifest, read_manifest
+from shiwu.vision import boxes as geometry
+from shiwu.vision.resize import Image, fit
+
+_SCENES: Final = 300
+_BIG: Final = 0.02
+"""The goal counts main objects above this share of the picture."""
+_CANDIDATES: Final = 300
+_KEPT: Final = 50
+_FLOOR: Final = 0.01
+"""Average precision looks at boxes far below the serving threshold."""
+
+
+class Released:
+    """A released model and how its outputs become boxes; one thread, as in the mesh."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest = read_manifest(folder)
+        if not isinstance(manifest, DetectorManifest):
+            msg = f"{folder} holds no detector"
+            raise TypeError(msg)
+        self.manifest = manifest
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(folder / manifest.file, options, ["CPUExecutionProvider"])
+        self._anchors = manifest.anchors.grid().boxes(manifest.preprocessing.size)
+
+    def detect(self, image: Image) -> Detections:
+        """Boxes in pixels of the image; each has its best category, and overlapping ones are dropped whatever theirs."""
+        pre = self.manifest.preprocessing
+        square, placement = fit(image, pre.size, pre.fit, pre.fill)
+        scores, deltas = self._session.run(["scores", "deltas"], {"image": square[None]})
+        best = scores[0].max(axis=1)
+        order = np.argsort(-best, kind="stable")[:_CANDIDATES]
+        order = order[best[order] > _FLOOR]
+        boxes = geometry.decode(deltas[0][order], self._anchors[order])
+        boxes = geometry.clip(placement.to_image(boxes), image.shape[1], image.shape[0])
+        kept = geometry.nms(boxes, best[order], self.manifest.nms_iou, _KEPT)
+        chosen = order[kept]
+        return Detections(boxes[kept], best[chosen], scores[0][chosen].argmax(axis=1).astype(np.int64))
+
+    def milliseconds(self) -> float:
+        """Median time of the network alone for one picture."""
+        square = np.zeros((1, self.manifest.preprocessing.size, self.manifest.preprocessing.size, 3), np.uint8)
+        times = []
+        for _ in range(40):
+            start = time.perf_counter()
+            self._session.run(None, {"image": square})
+            times.append(time.perf_counter() - start)
+        return float(np.median(times)) * 1e3
+
+
+def evaluate(model: Released, data: Path, library: Library) -> dict[str, Figure]:
+    """All figures, by name."""
+    figures: dict[str, Figure] = {}
+    boxed = list(_cases(model, ((p.pixels, p.truth) for p in library.held_boxed), "drawn boxes"))
+    products = [case for case in boxed if len(case.truth.boxes)]
+    big = [case for case in products if case.main_share > _BIG]
+    figures |= _main_object("photos, main object over 2 %", big)
+    figures |= _main_object("photos, any main object", products)
+    figures["photos, AP@.5 any category"] = average_precision(boxed)
+    figures["photos, AP@.5 any category, products over 2 %"] = average_precision([_only_big(c) for c in boxed])
+    for code, name in enumerate(CATEGORIES):
+        holding = sum(bool((case.truth.categories == code).any()) for case in boxed)
+        if holding:
+            figure = average_precision(boxed, code)
+            figures[f"photos, AP@.5 {name}"] = Figure(figure.value, figure.low, figure.high, holding)
+    singles = list(_cases(model, ((p.pixels, p.truth) for p in library.held_single), "single objects"))
+    figures |= _main_object("single objects, boxes by contrast", singles)
+    scenes = list(_cases(model, _held_scenes(library), "composites"))
+    figures |= _main_object("composites of unseen cut-outs", [c for c in scenes if len(c.truth.boxes)])
+    figures["composites of unseen cut-outs, AP@.5 any category"] = average_precision(scenes)
+    return figures | _without_boxes(model, data)
+
+
+def _main_object(name: str, cases: Sequence[Case]) -> dict[str, Figure]:
+    categories = [right for case in cases if (right := main_category(case)) is not None]
+    return {
+        f"{name}: best box": share([hits(case, 1) for case in cases]),
+        f"{name}: one of best 3": share([hits(case, 3) for case in cases]),
+        f"{name}: one of all": share([hits(case, _KEPT) for case in cases]),
+        f"{name}: best box on any product": share([hits_any(case) for case in cases]),
+        f"{name}: category where found": share(categories),
+        f"{name}: whole picture instead": share([centre_hits(case, 1.0) for case in cases]),
+        f"{name}: 60 % centre instead": share([centre_hits(case, 0.6) for case in cases]),
+    }
+
+
+def _without_boxes(model: Released, data: Path) -> dict[str, Figure]:
+    """Photos with a category but no box: is there a confident box, of what category, how central."""
+    figures: dict[str, Figure] = {}
+    for dataset in ("grocery", "clothing", "caltech101"):
+        items = [i for i in load_items(data, [dataset]) if i.split == "val" and i.category is not None]
+        sure: list[float] = []
+        right: list[float] = []
+        central: list[float] = []
+        for item in tqdm(items, desc=dataset, unit="photo"):
+            image = read(item.path)
+            found = model.detect(image)
+            sure.append(bool(len(found.scores)) and float(found.scores[0]) >= model.manifest.min_score)
+            if len(found.scores):
+                right.append(int(found.categories[0]) == index_of(item.category))
+                x1, y1, x2, y2 = found.boxes[0] / np.array([image.shape[1], image.shape[0]] * 2)
+                central.append(x1 < 0.5 < x2 and y1 < 0.5 < y2)
+        figures[f"{dataset} val: best box above threshold"] = share(sure)
+        figures[f"{dataset} val: category of best box"] = share(right)
+        figures[f"{dataset} val: best box over the centre"] = share(central)
+    return figures
+
+
+def _cases(model: Released, pictures: Iterable[tuple[Image, Truth]], name: str) -> Iterator[Case]:
+    for image, truth in tqdm(pictures, desc=name, unit="picture"):
+        yield Case(image.shape[1], image.shape[0], truth, model.detect(image))
+
+
+def _held_scenes(library: Library) -> Iterator[tuple[Image, Truth]]:
+    scenes = Scenes(library, 320, library.held_cutouts)
+    for seed in range(_SCENES):
+        yield scenes.make(np.random.default_rng((77, seed)))
+
+
+def _only_big(case: Case) -> Case:
+    """The case with the small products ignored."""
+    small = geometry.areas(case.truth.boxes) <= _BIG * case.width * case.height
+    truth = Truth(
+        case.truth.boxes[~small],
+        case.truth.categories[~small],
+        np.concatenate([case.truth.ignored, case.truth.boxes[small]]),
+    )
+    big = geometry.areas(case.found.boxes) > _BIG * case.width * case.height
+    found = Detections(case.found.boxes[big], case.found.scores[big], case.found.categories[big])
+    return Case(case.width, case.height, truth, found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m offline.training.detector.evaluate", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the image sets")
+    parser.add_argument("--model", type=Path, default=Path("models/detector-lite0"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/detector"), help="folder of the cached mattes")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    cv2.setNumThreads(0)
+    model = Released(args.model)
+    figures = evaluate(model, args.data, load_library(args.data, None, args.runs / "mattes.npz"))
+    took = model.milliseconds()
+    if args.json:
+        print(json.dumps({"ms": took} | {name: asdict(figure) for name, figure in figures.items()}))
+        return
+    print(f"{model.manifest.id}: {took:.1f} ms a picture at one thread")
+    for name, figure in figures.items():
+        print(f"{name:<64} {figure}")
+
+
+if __name__ == "__main__":
+    main()

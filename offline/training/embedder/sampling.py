@@ -1,0 +1,73 @@
+"""Which views stand together in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.training.embedder.pool import Pool
+from offline.training.embedder.sources import GROUPS
+
+Index = NDArray[np.int64]
+
+_SHARES = {"grocery": 12, "magento": 12, "ycb": 6, "single": 26}
+"""Products of each group in a batch."""
+_MAGENTO_STYLES = 4
+
+
+class Batches:
+    """Endless balanced batches: some products of every group, each as a clean view and as seen by a phone.
+
+    Colourways of one style come together, since they are what is hardest to tell apart.
+    """
+
+    def __init__(self, pool: Pool, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._clean = _by_product(pool, pool.clean)
+        self._seen = _by_product(pool, ~pool.clean)
+        self._products = {
+            group: np.unique(pool.product[pool.group == i]) for i, group in enumerate(GROUPS)
+        }
+        magento = pool.group == GROUPS.index("magento")
+        self._colourways = [
+            np.unique(pool.product[magento & (pool.style == style)]) for style in np.unique(pool.style[magento])
+        ]
+
+    def __iter__(self) -> Iterator[Index]:
+        while True:
+            yield self._batch()
+
+    def _batch(self) -> Index:
+        views: list[np.int64] = []
+        for product in self._draw("grocery"):
+            views += self._pick(self._clean, product, 1) + self._pick(self._seen, product, 2)
+        for product in self._draw_colourways():
+            views += self._pick(self._clean, product, 2) + self._pick(self._seen, product, 1)
+        for group in ("ycb", "single"):
+            for product in self._draw(group):
+                views += self._pick(self._clean, product, 1) + self._pick(self._seen, product, 1)
+        return np.array(views, np.int64)
+
+    def _draw(self, group: str) -> Index:
+        products = self._products[group]
+        return self._rng.choice(products, min(_SHARES[group], len(products)), replace=False)
+
+    def _draw_colourways(self) -> Index:
+        if not self._colourways:
+            return np.empty(0, np.int64)
+        styles = self._rng.choice(len(self._colourways), min(_MAGENTO_STYLES, len(self._colourways)), replace=False)
+        each = _SHARES["magento"] // _MAGENTO_STYLES
+        return np.concatenate([self._rng.permutation(self._colourways[style])[:each] for style in styles])
+
+    def _pick(self, views: dict[int, Index], product: np.int64, count: int) -> list[np.int64]:
+        own = views.get(int(product))
+        return [] if own is None else list(self._rng.choice(own, min(count, len(own)), replace=False))
+
+
+def _by_product(pool: Pool, where: NDArray[np.bool_]) -> dict[int, Index]:
+    index = np.nonzero(where)[0]
+    order = index[np.argsort(pool.product[index], kind="stable")]
+    products, starts = np.unique(pool.product[order], return_index=True)
+    return {int(p): part for p, part in zip(products, np.split(order, starts[1:]), strict=True)}

@@ -1,0 +1,156 @@
+"""The training loop: late blocks and projection on a pool of views."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from offline.training.embedder.losses import Memory, Proxies, Recall, contrast
+from offline.training.embedder.model import DESCRIPTOR, DIMENSION, Crown, start_as_pca
+from offline.training.embedder.pool import Pool
+from offline.training.embedder.sampling import Batches
+
+_PCA_VIEWS = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Chosen by short measured runs; see the model card."""
+
+    steps: int = 1000
+    head_rate: float = 1e-3
+    backbone_rate: float = 2e-4
+    weight_decay: float = 0.02
+    warmup: int = 50
+    temperature: float = 0.07
+    memory: int = 4096
+    proxy_weight: float = 0.3
+    style_weight: float = 0.0
+    recall_weight: float = 0.5
+    ema: float = 0.995
+    seed: int = 0
+
+
+class _Task(nn.Module):
+    """Everything that learns."""
+
+    def __init__(self, crown: Crown, pool: Pool) -> None:
+        super().__init__()
+        self.crown = crown
+        self.proxies = Proxies(int(pool.product.max()) + 1, DIMENSION, scale=24.0, margin=0.15)
+        self.recall = Recall(DIMENSION, DESCRIPTOR)
+
+
+def train(crown: Crown, pool: Pool, recipe: Recipe, checkpoint: Path, save_every: int = 100) -> None:
+    """Trains `crown` in place and leaves the moving average of its weights in it.
+
+    Goes on from `checkpoint` when an interrupted run of the same recipe left one.
+    """
+    torch.manual_seed(recipe.seed)
+    sample = np.sort(np.random.default_rng(recipe.seed).permutation(len(pool.product))[:_PCA_VIEWS])
+    descriptors = torch.from_numpy(np.asarray(pool.descriptor[sample], np.float32))
+    mean, std = descriptors.mean(dim=0), descriptors.std(dim=0) + 1e-4
+    start_as_pca(crown, descriptors)
+    crown.to(memory_format=torch.channels_last)
+    task = _Task(crown, pool)
+    _centre_proxies(task, pool)
+    optimiser = _optimiser(task, recipe)
+    average = AveragedModel(crown, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
+    memory, style_memory = Memory(recipe.memory, DIMENSION), Memory(recipe.memory, DIMENSION)
+    start = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        if state["recipe"] == repr(recipe):
+            start = state["step"]
+            task.load_state_dict(state["task"])
+            average.load_state_dict(state["average"])
+            optimiser.load_state_dict(state["optimiser"])
+            schedule.load_state_dict(state["schedule"])
+    bar = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, desc="training", mininterval=10)
+    batches = iter(Batches(pool, recipe.seed + start))
+    for step in bar:
+        index = next(batches)
+        c4, c3 = pool.batch(index)
+        products, styles = torch.from_numpy(pool.product[index]), torch.from_numpy(pool.style[index])
+        vectors = task.crown(c4, c3)
+        loss = contrast(vectors, products, memory, recipe.temperature)
+        memory.add(vectors, products)
+        loss = loss + recipe.proxy_weight * task.proxies(vectors, products)
+        if recipe.style_weight:
+            loss = loss + recipe.style_weight * contrast(vectors, styles, style_memory, recipe.temperature)
+            style_memory.add(vectors, styles)
+        known = (torch.from_numpy(np.asarray(pool.descriptor[index], np.float32)) - mean) / std
+        loss = loss + recipe.recall_weight * task.recall(vectors, known)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(task.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        average.update_parameters(task.crown)
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
+            _save(checkpoint, recipe, step + 1, task, average, optimiser, schedule)
+    crown.load_state_dict(average.module.state_dict())
+    crown.eval()
+
+
+def _optimiser(task: _Task, recipe: Recipe) -> torch.optim.AdamW:
+    late = [p for p in task.crown.blocks.parameters() if p.requires_grad]
+    known = {id(p) for p in late}
+    rest = [p for p in task.parameters() if p.requires_grad and id(p) not in known]
+    groups = [{"params": late, "lr": recipe.backbone_rate}, {"params": rest, "lr": recipe.head_rate}]
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+
+
+def _rate(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then a cosine down to a hundredth."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+def _centre_proxies(task: _Task, pool: Pool) -> None:
+    """Starts every proxy at the mean of its product's views, so that rarely drawn products have sensible ones."""
+    with torch.inference_mode():
+        descriptors = torch.from_numpy(np.asarray(pool.descriptor, np.float32))
+        vectors = nn.functional.normalize(task.crown.projection(descriptors), dim=1)
+        sums = torch.zeros_like(task.proxies.centres)
+        sums.index_add_(0, torch.from_numpy(pool.product), vectors)
+    with torch.no_grad():
+        task.proxies.centres.copy_(nn.functional.normalize(sums, dim=1))
+
+
+def _save(
+    path: Path,
+    recipe: Recipe,
+    step: int,
+    task: _Task,
+    average: AveragedModel,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state: dict[str, object] = {
+        "recipe": repr(recipe),
+        "step": step,
+        "task": task.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "schedule": schedule.state_dict(),
+    }
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def blended(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights between two training states: `share` of `after` (Wortsman et al., WiSE-FT, CVPR 2022)."""
+    return {name: value + share * (after[name] - value) for name, value in before.items()}

@@ -1,0 +1,139 @@
+"""Articles, and looking them up by their words."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.catalog.resources import Article
+from services.catalog.sql import tables
+from services.catalog.sql.database import Database, violated
+from services.catalog.sql.fulltext import FullText
+from services.catalog.sql.rows import Rows
+from services.catalog.words import query_words
+from shiwu.chassis.errors import NotFoundError
+
+_ROWS = Rows(tables.articles, Article, "article_id", "article")
+_NUMBER = tables.articles.c.number
+
+
+class Articles:
+    """A part of `SqlStore`."""
+
+    _database: Database
+    _full_text: FullText
+
+    async def create_article(self, article: Article) -> Article:
+        async with self._database.write("create_article") as connection:
+            values = _ROWS.values(article)
+            with _ROWS.references_kept(values):
+                result = await connection.execute(insert(tables.articles).values(values).returning(_NUMBER))
+            number = result.scalar_one()
+            await self._full_text.put(connection, number, article.title, article.body)
+            await _link(connection, number, article.product_ids)
+            return _ROWS.as_written(article, values)
+
+    async def get_article(self, article_id: str) -> Article:
+        async with self._database.read("get_article") as connection:
+            statement = select_articles().where(_ROWS.key_column == article_id)
+            return _only(await read_articles(connection, statement), article_id)
+
+    async def list_articles(self, *, after: str, limit: int) -> list[Article]:
+        statement = select_articles().where(_ROWS.key_column > after).order_by(_ROWS.key_column).limit(limit)
+        async with self._database.read("list_articles") as connection:
+            return await read_articles(connection, statement)
+
+    async def search_articles(self, query: str, *, offset: int, limit: int) -> list[Article]:
+        words = query_words(query)
+        if not words:
+            return []
+        hits = self._full_text.having_all(words)
+        statement = select_articles().join(hits, hits.c.number == _NUMBER).order_by(hits.c.rank, _ROWS.key_column)
+        async with self._database.read("search_articles") as connection:
+            return await read_articles(connection, statement.offset(offset).limit(limit))
+
+    async def update_article(self, article_id: str, changes: Mapping[str, object]) -> Article:
+        values = {name: value for name, value in changes.items() if name != "product_ids"}
+        async with self._database.write("update_article") as connection:
+            article = await _ROWS.update(connection, article_id, values)
+            number = await _number(connection, article_id)
+            await self._full_text.put(connection, number, article.title, article.body)
+            if "product_ids" in changes:
+                await connection.execute(
+                    delete(tables.article_products).where(tables.article_products.c.number == number)
+                )
+                await _link(connection, number, changes["product_ids"])
+            statement = select_articles().where(_NUMBER == number)
+            return _only(await read_articles(connection, statement), article_id)
+
+    async def delete_article(self, article_id: str) -> None:
+        async with self._database.write("delete_article") as connection:
+            number = await _number(connection, article_id)
+            await self._full_text.delete(connection, number)
+            await _ROWS.delete(connection, article_id)
+
+
+def select_articles() -> Select[Any]:
+    """Articles as `read_articles` needs them."""
+    return select(_NUMBER, *_ROWS.columns)
+
+
+async def read_articles(connection: AsyncConnection, statement: Select[Any]) -> list[Article]:
+    """The articles that a statement made from `select_articles` finds, with the products that they are about."""
+    rows = (await connection.execute(statement)).all()
+    if not rows:
+        return []
+    links = tables.article_products.c
+    about: defaultdict[int, list[str]] = defaultdict(list)
+    for number, product_id in await connection.execute(
+        select(links.number, links.product_id)
+        .where(links.number.in_([row.number for row in rows]))
+        .order_by(links.number, links.position)
+    ):
+        about[number].append(product_id)
+    return [_article(row, about[row.number]) for row in rows]
+
+
+def _article(row: Row[Any], product_ids: Iterable[str]) -> Article:
+    values = {column.name: getattr(row, column.name) for column in _ROWS.columns}
+    return Article(**values, product_ids=tuple(product_ids))
+
+
+def _only(found: Sequence[Article], article_id: str) -> Article:
+    if not found:
+        raise _ROWS.missing(article_id)
+    return found[0]
+
+
+async def _number(connection: AsyncConnection, article_id: str) -> int:
+    statement = select(_NUMBER).where(_ROWS.key_column == article_id)
+    number = (await connection.execute(statement)).scalar_one_or_none()
+    if number is None:
+        raise _ROWS.missing(article_id)
+    return int(number)
+
+
+async def _link(connection: AsyncConnection, number: int, product_ids: Any) -> None:
+    rows = [
+        {"number": number, "product_id": product_id, "position": position}
+        for position, product_id in enumerate(dict.fromkeys(product_ids))
+    ]
+    if not rows:
+        return
+    known = tables.products.c.product_id
+    statement = select(known).where(known.in_([row["product_id"] for row in rows]))
+    found = set((await connection.execute(statement)).scalars())
+    if missing := [row["product_id"] for row in rows if row["product_id"] not in found]:
+        msg = f"product_ids: {missing[0]!r} does not exist"
+        raise NotFoundError(msg)
+    try:
+        await connection.execute(insert(tables.article_products), rows)
+    except IntegrityError as error:
+        violated(error)
+        msg = "product_ids: one of them was deleted meanwhile"
+        raise NotFoundError(msg) from error

@@ -1,0 +1,118 @@
+"""Many rows in one transaction, for imports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.catalog.resources import Batch, Product, Progress, State
+from services.catalog.sql import tables
+from services.catalog.sql.database import Database, violated
+from services.catalog.sql.images import IMAGES
+from services.catalog.sql.products import OFFERS, PRODUCTS, STYLES, make_pending
+from services.catalog.sql.rows import R, Rows, now
+from shiwu.chassis.errors import NotFoundError, PreconditionError
+
+_KEPT = frozenset({"create_time", "update_time", "index_time", "revision"})
+"""Columns that do not make a row another one."""
+
+
+class Batches:
+    """A part of `SqlStore`."""
+
+    _database: Database
+
+    async def write(self, batch: Batch, progress: Progress | None = None) -> int:
+        async with self._database.write("write_batch") as connection:
+            await self._replace(connection, STYLES, batch.styles)
+            moved = await _moved(connection, batch.products)
+            written = await self._replace(connection, PRODUCTS, batch.products)
+            if moved:
+                await make_pending(connection, moved)
+            await self._replace(connection, OFFERS, batch.offers)
+            await self._replace(connection, IMAGES, batch.images)
+            if progress is not None:
+                await self._record(connection, progress, written)
+        return written
+
+    async def _replace(self, connection: AsyncConnection, rows: Rows[R], resources: Sequence[R]) -> int:
+        """Adds or replaces rows; returns how many are not as they were."""
+        if not resources:
+            return 0
+        # Each once, and in one order everywhere, or two writers would lock each other out.
+        values = {getattr(resource, rows.key): rows.values(resource) for resource in resources}
+        try:
+            async with connection.begin_nested():  # PostgreSQL answers nothing more in a transaction that failed
+                result = await connection.execute(self._upsert(rows), [values[key] for key in sorted(values)])
+        except IntegrityError as error:
+            violated(error)
+            raise await _dangling(connection, rows, values.values()) from error
+        return result.rowcount
+
+    def _upsert(self, rows: Rows[Any]) -> Any:
+        insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
+        table = rows.table
+        statement = insert(table)
+        facts = [column.name for column in table.c if column.name not in _KEPT and column.name != rows.key]
+        changes: dict[str, Any] = {name: statement.excluded[name] for name in facts}
+        if "update_time" in table.c:
+            changes["update_time"] = statement.excluded["update_time"]
+        if "revision" in table.c:
+            changes |= {"index_time": None, "revision": table.c.revision + 1}
+        differs = or_(*(table.c[name].is_distinct_from(statement.excluded[name]) for name in facts))
+        return statement.on_conflict_do_update(index_elements=[rows.key], set_=changes, where=differs)
+
+    async def _record(self, connection: AsyncConnection, progress: Progress, written: int) -> None:
+        imports, problems = tables.operations, tables.problems
+        if progress.problems:
+            insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
+            rows = [{"operation_id": progress.operation_id, **asdict(problem)} for problem in progress.problems]
+            await connection.execute(insert(problems).on_conflict_do_nothing(), rows)
+        failed = select(func.count(problems.c.row.distinct())).where(problems.c.operation_id == progress.operation_id)
+        changes: dict[str, Any] = {
+            "products_written": imports.c.products_written + written,
+            "rows_failed": failed.scalar_subquery(),
+            "update_time": now(),
+        }
+        if progress.rows_total is not None:
+            changes["rows_total"] = progress.rows_total
+        if progress.rows_done is not None:
+            changes["rows_done"] = progress.rows_done
+        held = (
+            (imports.c.operation_id == progress.operation_id)
+            & (imports.c.lease_owner == progress.owner)
+            & (imports.c.state == State.RUNNING)
+        )
+        if not (await connection.execute(update(imports).where(held).values(changes))).rowcount:
+            msg = f"import {progress.operation_id!r} is not {progress.owner!r}'s any more"
+            raise PreconditionError(msg)
+
+
+async def _moved(connection: AsyncConnection, products: Sequence[Product]) -> list[str]:
+    """Those of these products that are in another style or category so far."""
+    after = {product.product_id: (product.style_id, product.category) for product in products}
+    table = tables.products.c
+    statement = (
+        select(table.product_id, table.style_id, table.category)
+        .where(table.product_id.in_(sorted(after)))
+        .order_by(table.product_id)
+        .with_for_update()
+    )
+    rows = await connection.execute(statement)
+    return [row.product_id for row in rows if (row.style_id, row.category) != after[row.product_id]]
+
+
+async def _dangling(connection: AsyncConnection, rows: Rows[Any], values: Iterable[dict[str, Any]]) -> NotFoundError:
+    """Which of the rows refers to something that does not exist."""
+    target = next(iter(rows.table.c[rows.refers_to].foreign_keys)).column
+    wanted = sorted({value[rows.refers_to] for value in values if value[rows.refers_to]})
+    known = set((await connection.execute(select(target).where(target.in_(wanted)))).scalars())
+    missing = next((key for key in wanted if key not in known), "one of them")
+    return NotFoundError(f"{rows.refers_to} of a {rows.noun}: {missing!r} does not exist")

@@ -1,0 +1,99 @@
+"""Reference images, and how far the index agrees with them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import delete, select, tuple_, update
+
+from services.catalog.resources import IndexRecord, ReferenceImage
+from services.catalog.sql import tables
+from services.catalog.sql.database import Database
+from services.catalog.sql.rows import Rows, now
+
+IMAGES = Rows(
+    tables.reference_images, ReferenceImage, "image_id", "reference image", refers_to="product_id", hidden=("vector",)
+)
+
+
+class Images:
+    """A part of `SqlStore`."""
+
+    _database: Database
+
+    async def get_image(self, image_id: str) -> ReferenceImage:
+        async with self._database.read("get_image") as connection:
+            return await IMAGES.get(connection, image_id)
+
+    async def find_images(self, image_ids: Collection[str]) -> dict[str, ReferenceImage]:
+        statement = select(*IMAGES.columns).where(IMAGES.key_column.in_(sorted(image_ids)))
+        async with self._database.read("find_images") as connection:
+            found = IMAGES.resources(await IMAGES.all(connection, statement))
+        return {image.image_id: image for image in found}
+
+    async def list_images(self, *, after: str, limit: int, product_id: str = "") -> list[ReferenceImage]:
+        filters = [tables.reference_images.c.product_id == product_id] if product_id else []
+        async with self._database.read("list_images") as connection:
+            return await IMAGES.page(connection, after, limit, *filters)
+
+    async def delete_image(self, image: ReferenceImage) -> bool:
+        pictures = tables.reference_images
+        unchanged = (pictures.c.image_id == image.image_id) & (pictures.c.revision == image.revision)
+        async with self._database.write("delete_image") as connection:
+            if (await connection.execute(delete(pictures).where(unchanged))).rowcount:
+                return True
+            await IMAGES.get(connection, image.image_id)
+            return False
+
+    async def index_records(self, image_ids: Collection[str]) -> list[IndexRecord]:
+        pictures, products = tables.reference_images, tables.products
+        statement = (
+            select(
+                pictures.c.image_id,
+                pictures.c.product_id,
+                products.c.style_id,
+                products.c.category,
+                pictures.c.model,
+                pictures.c.vector,
+                pictures.c.revision,
+            )
+            .join_from(pictures, products)
+            .where(pictures.c.image_id.in_(sorted(image_ids)))
+        )
+        async with self._database.read("index_records") as connection:
+            return [IndexRecord(*row) for row in await connection.execute(statement)]
+
+    async def mark_indexed(
+        self, records: Collection[IndexRecord], index_time: datetime, *, operation_id: str = ""
+    ) -> frozenset[str]:
+        pictures = tables.reference_images
+        # Marking makes a new revision too: of two writers of the same revision the slower one must notice.
+        keys = sorted((record.image_id, record.revision) for record in records)
+        statement = (
+            update(pictures)
+            .where(tuple_(pictures.c.image_id, pictures.c.revision).in_(keys))
+            .values(index_time=index_time, revision=pictures.c.revision + 1)
+            .returning(pictures.c.image_id)
+        )
+        async with self._database.write("mark_indexed") as connection:
+            marked = frozenset((await connection.execute(statement)).scalars())
+            if operation_id and marked:
+                imports = tables.operations
+                await connection.execute(
+                    update(imports)
+                    .where(imports.c.operation_id == operation_id)
+                    .values(images_indexed=imports.c.images_indexed + len(marked), update_time=now())
+                )
+        return frozenset(record.image_id for record in records) - marked
+
+    async def pending_images(self, *, after: str, limit: int) -> list[str]:
+        pictures = tables.reference_images.c
+        statement = (
+            select(pictures.image_id)
+            .where(pictures.index_time.is_(None), pictures.image_id > after)
+            .order_by(pictures.image_id)
+            .limit(limit)
+        )
+        async with self._database.read("pending_images") as connection:
+            return list((await connection.execute(statement)).scalars())

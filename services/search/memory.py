@@ -1,0 +1,79 @@
+"""An exact store in memory: the obvious implementation, which the others are tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.search.store import Hit, ModelIndex, Record, Vector, served_index, split_model
+from shiwu.chassis.errors import PreconditionError
+
+
+class MemoryStore:
+    """A shard in memory (`VectorStore`)."""
+
+    def __init__(self, shard: str) -> None:
+        self._shard = shard
+        self._records: dict[str, dict[str, Record]] = {}
+        self._serving: dict[str, str] = {}
+
+    async def probe(self) -> None:
+        return
+
+    async def indexes(self) -> Sequence[ModelIndex]:
+        return [
+            ModelIndex(
+                model=model,
+                collection=f"{self._shard}/{model}",
+                dimension=next((record.vector.size for record in records.values()), 0),
+                serving=self._serving[split_model(model)[0]] == model,
+            )
+            for model, records in self._records.items()
+        ]
+
+    async def count(self, model: str) -> int:
+        return len(self._records.get(model, {}))
+
+    async def search(
+        self, model: str, vector: Vector, *, limit: int, categories: Sequence[str] = (), include_vectors: bool = False
+    ) -> list[Hit]:
+        if served_index(self._shard, await self.indexes(), model) is None:
+            return []
+        hits = [
+            Hit(
+                record.image_id,
+                record.product_id,
+                record.style_id,
+                record.category,
+                float(np.clip(record.vector @ vector, -1.0, 1.0)),
+                record.vector.astype("<f4").tobytes() if include_vectors else b"",
+            )
+            for record in self._records[model].values()
+            if not categories or record.category in categories
+        ]
+        return sorted(hits, key=lambda hit: (-hit.similarity, hit.image_id))[:limit]
+
+    async def upsert(self, model: str, records: Sequence[Record]) -> None:
+        self._serving.setdefault(split_model(model)[0], model)
+        self._records.setdefault(model, {}).update({record.image_id: record for record in records})
+
+    async def delete(self, image_ids: Sequence[str]) -> None:
+        for records in self._records.values():
+            for image_id in image_ids:
+                records.pop(image_id, None)
+
+    async def find(self, model: str, image_ids: Sequence[str]) -> set[str]:
+        return self._records.get(model, {}).keys() & set(image_ids)
+
+    async def serve(self, model: str) -> None:
+        if model not in self._records:
+            msg = f"shard {self._shard} holds nothing of {model}"
+            raise PreconditionError(msg)
+        name = split_model(model)[0]
+        self._serving[name] = model
+        for other in [each for each in self._records if split_model(each)[0] == name and each != model]:
+            del self._records[other]
+
+    async def close(self) -> None:
+        return

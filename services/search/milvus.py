@@ -1,0 +1,263 @@
+"""One shard in Milvus: a server or Milvus Lite, through the same calls."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from pymilvus import AsyncMilvusClient, MilvusClient
+
+from services.search import milvus_schema as schema
+from services.search.milvus_connection import MilvusConnection, MissingCollectionError
+from services.search.shards import Shard
+from services.search.store import Hit, ModelIndex, Record, Vector, served_index, split_model
+from shiwu.chassis.errors import InvalidInputError, PreconditionError, UnavailableError
+
+_T = TypeVar("_T")
+_WRITE_TIMEOUT = 10.0
+_FACTS = ["product_id", "style_id", "category"]
+# Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; a query at this level waits for it.
+_WAIT = {"consistency_level": "Strong"}
+# Searches do not: what was acknowledged by us has been waited for.
+_AT_ONCE = {"consistency_level": "Eventually"}
+
+
+class MilvusStore:
+    """A shard in Milvus (`VectorStore`).
+
+    One collection for each model version; an alias for each model names the version that is served. What exists is
+    read from Milvus by `probe`, which its owner calls now and then, and again when a collection turns out missing,
+    so several search services can share a Milvus.
+    """
+
+    def __init__(self, shard: Shard, connection: MilvusConnection) -> None:
+        self._shard = shard
+        self._connection = connection
+        self._known: dict[str, ModelIndex] | None = None
+        self._building: dict[str, asyncio.Task[None]] = {}
+
+    async def probe(self) -> None:
+        await self._refresh()
+        for index in await self.indexes():
+            if index.serving:
+                axis = np.eye(1, index.dimension, dtype=np.float32)[0]
+                await self._search(index, axis, limit=1, categories=(), include_vectors=False)
+
+    async def indexes(self) -> Sequence[ModelIndex]:
+        if self._known is None:
+            await self._refresh()
+        return list((self._known or {}).values())
+
+    async def count(self, model: str) -> int:
+        async def counted() -> int:
+            index = await self._index(model)
+            if index is None:
+                return 0
+            rows = await self._query(index.collection, "", ["count(*)"])
+            return int(rows[0]["count(*)"])
+
+        return await self._fresh(counted)
+
+    async def search(
+        self, model: str, vector: Vector, *, limit: int, categories: Sequence[str] = (), include_vectors: bool = False
+    ) -> list[Hit]:
+        async def found() -> list[Hit]:
+            index = served_index(self._shard.name, await self.indexes(), model)
+            if index is None:
+                return []
+            _check_dimension(index, vector)
+            return await self._search(
+                index, vector, limit=limit, categories=categories, include_vectors=include_vectors
+            )
+
+        return await self._fresh(found)
+
+    async def upsert(self, model: str, records: Sequence[Record]) -> None:
+        async def stored() -> None:
+            index = await self._index(model)
+            if index is None:
+                index = await self._create(model, records[0].vector.size)
+            for record in records:
+                _check_dimension(index, record.vector)
+            rows = [_row(record) for record in records]
+            await self._connection.call(
+                "upsert", lambda client, timeout: client.upsert(index.collection, rows, timeout=timeout),
+                timeout=_WRITE_TIMEOUT,
+            )
+            visible = await self._stored(index.collection, [record.image_id for record in records])
+            if len(visible) < len(records):
+                msg = f"shard {self._shard.name}: {len(records) - len(visible)} pictures were removed while being stored"
+                raise UnavailableError(msg)
+
+        await self._fresh(stored)
+
+    async def delete(self, image_ids: Sequence[str]) -> None:
+        async def deleted() -> None:
+            indexes = await self.indexes()
+            await asyncio.gather(*(self._delete(index.collection, image_ids) for index in indexes))
+
+        await self._fresh(deleted)
+
+    async def find(self, model: str, image_ids: Sequence[str]) -> set[str]:
+        async def found() -> set[str]:
+            index = await self._index(model)
+            return set() if index is None else await self._stored(index.collection, image_ids)
+
+        return await self._fresh(found)
+
+    async def serve(self, model: str) -> None:
+        await self._refresh()
+        if await self._index(model) is None:
+            msg = f"shard {self._shard.name} holds nothing of {model}"
+            raise PreconditionError(msg)
+        name = split_model(model)[0]
+        others = [each.collection for each in await self.indexes() if split_model(each.model)[0] == name]
+        others.remove(schema.collection_name(self._shard.name, model))
+        await self._connection.define(
+            lambda client, timeout: schema.serve(client, timeout, self._shard.name, model, others)
+        )
+        await self._refresh()
+
+    async def close(self) -> None:
+        for task in self._building.values():
+            task.cancel()
+        await self._connection.close()
+
+    async def _search(
+        self, index: ModelIndex, vector: Vector, *, limit: int, categories: Sequence[str], include_vectors: bool
+    ) -> list[Hit]:
+        fields = [*_FACTS, schema.COPY] if include_vectors else _FACTS
+        parameters = {"metric_type": schema.METRIC, "params": {"ef": max(self._shard.index.ef, limit)}}
+        found = await self._connection.call(
+            "search",
+            lambda client, timeout: client.search(
+                index.collection,
+                data=[vector],
+                anns_field=schema.VECTOR,
+                filter=_any_of("category", categories) if categories else "",
+                limit=limit,
+                output_fields=fields,
+                search_params=parameters,
+                timeout=timeout,
+                **_AT_ONCE,
+            ),
+        )
+        return _hits(found[0])
+
+    async def _delete(self, collection: str, image_ids: Sequence[str]) -> None:
+        chosen = _any_of(schema.KEY, image_ids)
+        await self._connection.call(
+            "delete", lambda client, timeout: client.delete(collection, filter=chosen, timeout=timeout),
+            timeout=_WRITE_TIMEOUT,
+        )
+        if left := await self._stored(collection, image_ids):
+            msg = f"shard {self._shard.name}: {len(left)} pictures were stored again while being deleted"
+            raise UnavailableError(msg)
+
+    async def _stored(self, collection: str, image_ids: Sequence[str]) -> set[str]:
+        rows = await self._query(collection, _any_of(schema.KEY, image_ids), [schema.KEY])
+        return {row[schema.KEY] for row in rows}
+
+    async def _query(self, collection: str, chosen: str, fields: list[str]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = await self._connection.call(
+            "query",
+            lambda client, timeout: client.query(
+                collection, filter=chosen, output_fields=fields, timeout=timeout, **_WAIT
+            ),
+            timeout=_WRITE_TIMEOUT,
+        )
+        return rows
+
+    async def _index(self, model: str) -> ModelIndex | None:
+        await self.indexes()
+        return (self._known or {}).get(model)
+
+    async def _create(self, model: str, dimension: int) -> ModelIndex:
+        # The work goes on if this caller's time runs out, and the next one finds it done.
+        task = self._building.get(model)
+        if task is None:
+            task = self._building[model] = asyncio.create_task(self._define(model, dimension))
+            task.add_done_callback(lambda _: self._building.pop(model, None))
+        await asyncio.shield(task)
+        index = await self._index(model)
+        if index is None:
+            msg = f"shard {self._shard.name}: the index of {model} was dropped while being made"
+            raise UnavailableError(msg)
+        return index
+
+    async def _define(self, model: str, dimension: int) -> None:
+        await self._connection.define(
+            lambda client, timeout: schema.complete(client, timeout, self._shard, model, dimension)
+        )
+        await self._refresh()
+
+    async def _refresh(self) -> None:
+        def read(client: AsyncMilvusClient, timeout: float) -> Awaitable[list[schema.Stored]]:
+            return schema.read(client, timeout, self._shard.name)
+
+        stored = await self._connection.call("read", read)
+        broken = [each for each in stored if not each.ready]
+        for each in broken:
+            await self._complete(each)
+        if broken:
+            stored = await self._connection.call("read", read)
+        self._known = {each.index.model: each.index for each in stored}
+
+    async def _complete(self, stored: schema.Stored) -> None:
+        def complete(client: MilvusClient, timeout: float) -> None:
+            schema.complete(client, timeout, self._shard, stored.index.model, stored.index.dimension)
+
+        await self._connection.define(complete)
+
+    async def _fresh(self, do: Callable[[], Awaitable[_T]]) -> _T:
+        """The result of `do`; once more, with what exists read anew, if a collection was missing."""
+        try:
+            return await do()
+        except MissingCollectionError:
+            await self._refresh()
+            return await do()
+
+
+def _check_dimension(index: ModelIndex, vector: Vector) -> None:
+    if vector.size != index.dimension:
+        msg = f"has {vector.size} numbers, but {index.model} has {index.dimension}"
+        raise InvalidInputError(msg, field="vector")
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {
+        schema.KEY: record.image_id,
+        "product_id": record.product_id,
+        "style_id": record.style_id,
+        "category": record.category,
+        schema.VECTOR: record.vector,
+        schema.COPY: base64.b64encode(record.vector.astype("<f4").tobytes()).decode("ascii"),
+    }
+
+
+def _hits(found: Any) -> list[Hit]:
+    # `ids`, `distances` and `get_raw_item` spare the client's conversion of every hit into objects of its own.
+    hits = []
+    for position, (image_id, similarity) in enumerate(zip(found.ids, found.distances, strict=True)):
+        facts = found.get_raw_item(position)["entity"]
+        copy = facts.get(schema.COPY)
+        hits.append(
+            Hit(
+                image_id,
+                facts["product_id"],
+                facts["style_id"],
+                facts["category"],
+                min(1.0, max(-1.0, similarity)),
+                base64.b64decode(copy) if copy else b"",
+            )
+        )
+    return hits
+
+
+def _any_of(field: str, values: Iterable[str]) -> str:
+    # Milvus' string literals take JSON's escapes.
+    return f"{field} in [{', '.join(json.dumps(value, ensure_ascii=False) for value in values)}]"

@@ -1,0 +1,5 @@
+"""`python -m shiwu.cli` is `shiwu`."""
+
+from shiwu.cli.app import main
+
+main()
