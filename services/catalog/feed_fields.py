@@ -20,6 +20,9 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _GTIN: Final = re.compile(r"[0-9]{8,14}")
 _PRINTABLE: Final = re.compile(r"[^\x00-\x20\x7f]+")
 _MAX_URL: Final = 2048
+_GOOGLE_CATEGORY: Final = "google_product_category"
+_GOOGLE_TYPE: Final = "product_type"
+_SALE_PERIOD: Final = "sale_price_effective_date"
 _TRUTH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _AVAILABILITY: Final = {"in_stock": True, "out_of_stock": False, "preorder": False, "backorder": False}
 """Google's values. Whether the merchant can deliver: what is only promised it cannot."""
@@ -56,19 +59,19 @@ def own_category(record: Record, column: str) -> str:
 
 def google_category(record: Record) -> str:
     """Our category for a row of a Google feed: from Google's taxonomy, else from the merchant's own product_type."""
-    node = record.text("google_product_category")
+    node = record.text(_GOOGLE_CATEGORY)
     if node:
         if category := category_of(node):
             return category
         expected = "expected a path like 'Apparel & Accessories > Shoes' of Google's taxonomy, or the id of a main node"
-        raise FieldError("google_product_category", f"{node[:200]!r} is not known; {expected}")
-    kind = record.text("product_type")
+        raise FieldError(_GOOGLE_CATEGORY, f"{node[:200]!r} is not known; {expected}")
+    kind = record.text(_GOOGLE_TYPE)
     if kind.lower() in CATEGORIES:
         return kind.lower()
     if category := category_of(kind):
         return category
     raise FieldError(
-        "product_type",
+        _GOOGLE_TYPE,
         f"{kind[:200]!r} does not tell the category; expected google_product_category, or a product_type that is a "
         f"path of Google's taxonomy or one of {', '.join(CATEGORIES)}",
     )
@@ -115,7 +118,7 @@ def _hint(value: str) -> str:
 
 def sale_price(record: Record, now: datetime) -> tuple[Decimal, str] | None:
     """Google's sale price, if there is one and its sale_price_effective_date (start/end, ISO 8601) includes `now`."""
-    period = record.text("sale_price_effective_date")
+    period = record.text(_SALE_PERIOD)
     if period:
         try:
             start, end = (datetime.fromisoformat(part) for part in period.split("/"))
@@ -123,7 +126,7 @@ def sale_price(record: Record, now: datetime) -> tuple[Decimal, str] | None:
                 return None
         except (ValueError, TypeError) as error:
             expected = "expected start/end with time zones, like 2026-02-24T11:00-0800/2026-02-29T23:00-0800"
-            raise FieldError("sale_price_effective_date", f"{period[:100]!r} is not a period; {expected}") from error
+            raise FieldError(_SALE_PERIOD, f"{period[:100]!r} is not a period; {expected}") from error
     return price(record, "sale_price")
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from services.catalog.feed_reading import FeedError, read_records
+from services.catalog.feed_lines import FeedError
+from services.catalog.feed_reading import read_records
 from services.catalog.feeds import Feed, RowKeys, row_keys
 from services.catalog.resources import RowProblem
 

@@ -21,8 +21,8 @@ from decimal import Decimal
 from typing import IO, Final
 
 from services.catalog import feed_fields as fields
+from services.catalog.feed_lines import FeedError
 from services.catalog.feed_reading import (
-    FeedError,
     FeedFormat,
     FieldError,
     Record,
@@ -31,8 +31,13 @@ from services.catalog.feed_reading import (
 )
 from services.catalog.resources import Offer, Product, RowProblem, Style
 
+_PRICE: Final = "price"
+_MERCHANT: Final = "merchant"
 _OWN: Final = ("product_id", "title", "category")
 _GOOGLE: Final = ("id", "title", "google_product_category")
+_EXPECTED: Final = (
+    f"expected at least {', '.join(_OWN)}; or, as in Google's feeds, {', '.join(_GOOGLE)} (or product_type)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,10 @@ class Feed:
         columns = read_header(file, self.format)
         if self.format == "jsonl":
             return
-        missing = _missing(columns)
-        if missing:
+        if missing := _missing(columns):
             found = ", ".join(column for column in columns if column) or "none"
-            msg = f"{missing}; found: {found[:1000]}"
+            what = f"{'columns are' if len(missing) > 1 else 'a column is'} missing: {', '.join(missing)}"
+            msg = f"{what}; {_EXPECTED}; found: {found[:1000]}"
             raise FeedError(msg)
         if "price" in columns and "merchant" not in columns and not self.default_merchant:
             msg = "the feed has prices but no column merchant; expected the column, or default_merchant in the request"
@@ -90,28 +95,23 @@ class Feed:
 
     def _row(self, record: Record, now: datetime) -> FeedRow | RowProblem:
         try:
-            missing = _missing(record.values)
-            if missing:
-                return record.problem("", f"{missing}; found: {', '.join(record.values)[:1000] or 'none'}")
+            if missing := _missing(record.values):
+                more = f", and so is {', '.join(missing[1:])}" if missing[1:] else ""
+                return record.problem(missing[0], f"is missing or empty{more}; {_EXPECTED}")
             read = _own_row if "product_id" in record.values else _google_row
             return read(record, self.default_merchant, now)
         except FieldError as error:
             return record.problem(error.field, error.problem)
 
 
-def _missing(columns: Iterable[str]) -> str:
-    """Which necessary columns are missing; empty if none is."""
+def _missing(columns: Iterable[str]) -> list[str]:
+    """Which necessary columns are missing."""
     given = set(columns)
     if "id" in given and "product_id" not in given:
-        needed = [name for name in _GOOGLE if name not in given]
-        if needed == ["google_product_category"] and "product_type" in given:
-            needed = []
-    else:
-        needed = [name for name in _OWN if name not in given]
-    if not needed:
-        return ""
-    expected = f"expected at least {', '.join(_OWN)}; or, as in Google's feeds, {', '.join(_GOOGLE)} (or product_type)"
-    return f"{'columns are' if len(needed) > 1 else 'a column is'} missing: {', '.join(needed)}; {expected}"
+        if "product_type" in given:
+            given.add("google_product_category")
+        return [name for name in _GOOGLE if name not in given]
+    return [name for name in _OWN if name not in given]
 
 
 def _own_row(record: Record, default_merchant: str, now: datetime) -> FeedRow:
@@ -176,10 +176,10 @@ def _offer(
     if cost is None:
         named = next((name for name in ("merchant", "offer_id") if record.text(name)), "")
         if named:
-            raise FieldError("price", f"is empty, but {named} asks for an offer; expected a price like '12.99 USD'")
+            raise FieldError(_PRICE, f"is empty, but {named} asks for an offer; expected a price like '12.99 USD'")
         return None
     if not merchant:
-        raise FieldError("merchant", "is empty, but there is a price; expected who asks it, or default_merchant")
+        raise FieldError(_MERCHANT, "is empty, but there is a price; expected who asks it, or default_merchant")
     amount, currency = cost
     return Offer(offer_id or _offer_id(product_id, merchant), product_id, merchant, amount, currency, url, available)
 

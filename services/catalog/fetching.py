@@ -197,4 +197,4 @@ def _inside(address: IpAddress) -> list[IpAddress]:
 
 async def _resolve(host: str, port: int) -> list[IpAddress]:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)  # SOCK_STREAM
-    return list(dict.fromkeys(ipaddress.ip_address(sockaddr[0].partition("%")[0]) for *_, sockaddr in found))
+    return list(dict.fromkeys(ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in found))

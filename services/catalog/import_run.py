@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import structlog
 
 from services.catalog.feed_batches import batches, image_ids
+from services.catalog.feed_lines import FeedError
+from services.catalog.feed_reading import FeedFormat, printable
 from services.catalog.feed_survey import Survey, survey
-from services.catalog.feeds import Feed, FeedError
+from services.catalog.feeds import Feed
 from services.catalog.fetching import Fetcher
 from services.catalog.import_settings import ImportSettings
 from services.catalog.importing import Importer
@@ -137,7 +139,7 @@ class ImportRun:
 
     async def _import(self) -> datetime:
         path = await asyncio.to_thread(locate_feed, self._operation.feed_uri, self._settings.roots)
-        feed = Feed(_format(self._operation.format), self._operation.default_merchant)
+        feed = Feed(cast(FeedFormat, self._operation.format), self._operation.default_merchant)
         found = await asyncio.to_thread(survey, path, feed)
         await self._check_unchanged(found)
         importer = self._importer(path)
@@ -203,7 +205,12 @@ class ImportRun:
             try:
                 errors_path = await self._write_errors()
                 return await self._store.finish_operation(
-                    self._id, self._owner, state=state, error=error, errors_path=errors_path, index_time=index_time
+                    self._id,
+                    self._owner,
+                    state=state,
+                    error=printable(error),
+                    errors_path=errors_path,
+                    index_time=index_time,
                 )
             except PreconditionError as lost:
                 raise LeaseLostError from lost

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, islice
 from typing import TypeVar
@@ -32,15 +32,8 @@ class Indexer:
         UnavailableError: search does not answer; the rows stay pending, and repeating repairs them.
         """
         index_time = datetime.now(UTC)
-        left = frozenset(image_ids)
-        while left:
-            records = await self._store.index_records(left)
-            await self.forget(left - {record.image_id for record in records})
-            overtaken: frozenset[str] = frozenset()
-            for group in _requests(records):
-                index_time = await self._upsert(group)
-                overtaken |= await self._store.mark_indexed(group, index_time, operation_id=operation_id)
-            left = overtaken
+        for chunk in _chunks(sorted(image_ids)):
+            index_time = await self._index(chunk, operation_id)
         return index_time
 
     async def forget(self, image_ids: Collection[str]) -> None:
@@ -57,7 +50,29 @@ class Indexer:
             repaired, last = repaired + len(image_ids), image_ids[-1]
         return repaired
 
-    async def _upsert(self, records: Iterable[IndexRecord]) -> datetime:
+    async def find_missing(self, image_ids: Collection[str], model: str) -> frozenset[str]:
+        """Those of these images that the index of this model does not hold, whatever their rows say."""
+        missing: set[str] = set()
+        for chunk in _chunks(sorted(image_ids)):
+            with foreign_errors("search"):
+                response = await self._search.FindMissing(pb.FindMissingRequest(image_ids=chunk, model=model))
+            missing.update(response.image_ids)
+        return frozenset(missing)
+
+    async def _index(self, image_ids: Collection[str], operation_id: str) -> datetime:
+        index_time = datetime.now(UTC)
+        left = frozenset(image_ids)
+        while left:
+            records = await self._store.index_records(left)
+            await self.forget(left - {record.image_id for record in records})
+            overtaken: frozenset[str] = frozenset()
+            for group in _requests(records):
+                index_time = await self._upsert(group)
+                overtaken |= await self._store.mark_indexed(group, index_time, operation_id=operation_id)
+            left = overtaken
+        return index_time
+
+    async def _upsert(self, records: Sequence[IndexRecord]) -> datetime:
         request = pb.UpsertRequest(
             records=[
                 pb.VectorRecord(
@@ -69,7 +84,7 @@ class Indexer:
                 )
                 for record in records
             ],
-            model=next(iter(records)).model,
+            model=records[0].model,
         )
         with foreign_errors("search"):
             response = await self._search.Upsert(request)

@@ -75,7 +75,10 @@ class Ingest:
         return vectors
 
     async def index(self, image_ids: Collection[str], operation_id: str = "") -> int:
-        """Indexes those of these images that wait for it; returns how many. operation_id: an import that counts them."""
+        """Indexes those of these images that wait for it; returns how many.
+
+        operation_id: an import that counts them.
+        """
         images = await self._store.find_images(image_ids)
         waiting = [image.image_id for image in images.values() if image.index_time is None]
         if waiting:

@@ -1,3 +1,4 @@
+# ruff: noqa: N802, ARG002  (gRPC names methods in CamelCase and passes a context)
 """google.longrunning.Operations: imports, followed by the calls that every tool for Google-like APIs knows."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.longrunning import operations_pb2
@@ -32,7 +34,7 @@ _LONGEST_WAIT = 60.0
 _POLL = 0.1
 
 
-class OperationsService(OperationsServicer):
+class OperationsService(OperationsServicer):  # type: ignore[misc]  # generated without types
     """Speaks protobuf outside and the ledger inside."""
 
     def __init__(self, store: CatalogStore, imports: Imports) -> None:
@@ -40,13 +42,13 @@ class OperationsService(OperationsServicer):
         self._imports = imports
 
     async def GetOperation(
-        self, request: operations_pb2.GetOperationRequest, context: grpc.aio.ServicerContext
+        self, request: operations_pb2.GetOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> operations_pb2.Operation:
         """NOT_FOUND if there is no such operation."""
         return await self.message(await self._store.get_operation(_id(request.name)))
 
     async def ListOperations(
-        self, request: operations_pb2.ListOperationsRequest, context: grpc.aio.ServicerContext
+        self, request: operations_pb2.ListOperationsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> operations_pb2.ListOperationsResponse:
         """Imports by name. `filter` may be "done=true" or "done=false"; page_size is 1 to 1,000, unset 100."""
         if request.name not in ("", "operations"):
@@ -68,7 +70,7 @@ class OperationsService(OperationsServicer):
         )
 
     async def WaitOperation(
-        self, request: operations_pb2.WaitOperationRequest, context: grpc.aio.ServicerContext
+        self, request: operations_pb2.WaitOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> operations_pb2.Operation:
         """Answers when the operation is done, or with its state when the timeout (at most a minute) has passed."""
         operation_id = _id(request.name)
@@ -81,14 +83,14 @@ class OperationsService(OperationsServicer):
         return await self.message(operation)
 
     async def CancelOperation(
-        self, request: operations_pb2.CancelOperationRequest, context: grpc.aio.ServicerContext
+        self, request: operations_pb2.CancelOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> Empty:
         """Asks an import to stop; what it has written stays. NOT_FOUND if there is no such operation."""
         await self._imports.cancel(_id(request.name))
         return Empty()
 
     async def DeleteOperation(
-        self, request: operations_pb2.DeleteOperationRequest, context: grpc.aio.ServicerContext
+        self, request: operations_pb2.DeleteOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> Empty:
         """Forgets an import that is done. FAILED_PRECONDITION while it is running."""
         operation = await self._store.get_operation(_id(request.name))

@@ -52,7 +52,10 @@ class Embedder(Protocol):
         ...
 
     async def embed(self, crops: Sequence[Image], model: str) -> list[bytes]:
-        """A vector for each crop, little-endian float32. NotFoundError if the model is not (any more) among `models`."""
+        """A vector for each crop, little-endian float32.
+
+        NotFoundError if the model is not (any more) among `models`.
+        """
         ...
 
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import grpc
 
 from services.catalog.peers import EmbeddingModel, FoundObject
+from services.catalog.pictures import shrunk
 from shiwu.chassis.channel import foreign_errors
 from shiwu.chassis.errors import UnavailableError
 from shiwu.v1 import detector_pb2, embedder_pb2
 from shiwu.v1.detector_pb2_grpc import DetectorServiceAsyncStub, DetectorServiceStub
 from shiwu.v1.embedder_pb2_grpc import EmbedderServiceAsyncStub, EmbedderServiceStub
-from shiwu.vision.resize import Image, fit
+from shiwu.vision.resize import Image
 from shiwu.wire.images import raw_image
 
 _DETECT_SIDE = 640

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from services.catalog.feed_reading import FeedError, FeedFormat
-from services.catalog.fetching import FetchError, Fetcher
+from services.catalog.feed_lines import FeedError
+from services.catalog.feed_reading import FeedFormat
+from services.catalog.fetching import Fetcher, FetchError
 
 _FORMATS: dict[str, FeedFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
 

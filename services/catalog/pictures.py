@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 
 from services.catalog.peers import EmbeddingModel, FoundObject
-from shiwu.chassis.errors import InvalidInputError
 from shiwu.v1 import vision_pb2
 from shiwu.vision.crop import crop
-from shiwu.vision.decode import ImageError, Limits, Photo, decode
+from shiwu.vision.decode import Limits, Photo, decode
 from shiwu.vision.resize import Image
 from shiwu.wire.images import to_photo
 
@@ -57,21 +56,18 @@ def crop_for(image: Image, found: FoundObject | None, model: EmbeddingModel) -> 
     """The part of an RGB picture that `model` should embed, in no more pixels than it can use."""
     if found is not None:
         height, width = image.shape[:2]
-        box = np.array(found.box, np.float32) * np.array([width, height, width, height], np.float32)
+        x_min, y_min, x_max, y_max = found.box
+        box = (x_min * width, y_min * height, x_max * width, y_max * height)
         image = crop(image, box, model.crop_margin)
-    return shrunk(image, model.input_size, of=min)
+    # The shorter side keeps what the model reads; of a long thin crop the longer side may be much longer.
+    return shrunk(image, model.input_size * max(image.shape[:2]) // min(image.shape[:2]))
 
 
-def shrunk(image: Image, side: int, *, of: type[max] | type[min] = max) -> Image:
-    """The picture with its longer (of=max) or shorter (of=min) side at most `side` pixels."""
+def shrunk(image: Image, side: int) -> Image:
+    """The picture with its longer side at most `side` pixels."""
     height, width = image.shape[:2]
-    scale = side / of(height, width)
+    scale = side / max(height, width)
     if scale >= 1:
-        return image
+        return np.ascontiguousarray(image)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def readable(error: ImageError | InvalidInputError) -> str:
-    """What is wrong with a picture, without the field."""
-    return str(error).removeprefix(f"{getattr(error, 'field', '')}: ")

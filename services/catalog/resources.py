@@ -161,6 +161,8 @@ class Operation:
     format: str
     """csv, tsv or jsonl."""
     default_merchant: str = ""
+    feed_sha256: str = ""
+    """Of the feed's file when work on it began, hexadecimal: `rows_done` means nothing in another file."""
     state: State = State.RUNNING
     error: str = ""
     """Why it failed, for the caller."""
@@ -213,6 +215,8 @@ class Progress:
     rows_total: int | None = None
     """None: as it was."""
     rows_done: int | None = None
+    """None: as it was."""
+    feed_sha256: str | None = None
     """None: as it was."""
     problems: tuple[RowProblem, ...] = ()
     """Added to those known; repeating one changes nothing. `rows_failed` follows from them."""

@@ -67,10 +67,7 @@ class RowPictures:
         work = [(task, address) for task in tasks for address in task.row.images]
         # All end before the first failure is raised: nothing goes on in the background.
         results = await asyncio.gather(*(self._one(*each, known) for each in work), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        rest = iter(results)
+        rest = iter([_raised(result) for result in results])
         return [_of_row(task.row, [next(rest) for _ in task.row.images]) for task in tasks]
 
     async def _one(self, task: Task, address: str, known: Mapping[str, ReferenceImage]) -> _Read | RowProblem:
@@ -91,6 +88,12 @@ class RowPictures:
                 return _problem(task.row, address, f"is not usable: {error}")
         photo = dataclasses.replace(picture.photo, pixels=crop)
         return _Read(digest, NewPicture(key, product_id, address, pictures.Picture(photo, digest), task.model))
+
+
+def _raised(result: _Read | RowProblem | BaseException) -> _Read | RowProblem:
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _of_row(row: FeedRow, results: Sequence[_Read | RowProblem]) -> list[NewPicture] | RowProblem:

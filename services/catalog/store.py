@@ -62,6 +62,10 @@ class CatalogStore(Protocol):
         """Returns a style."""
         ...
 
+    async def find_styles(self, style_ids: Collection[str]) -> dict[str, Style]:
+        """Those of these styles that exist, by their id."""
+        ...
+
     async def list_styles(self, *, after: str, limit: int, category: str = "") -> list[Style]:
         """Styles of `category`, or all."""
         ...
@@ -82,9 +86,11 @@ class CatalogStore(Protocol):
         """Returns a product."""
         ...
 
-    async def list_products(
-        self, *, after: str, limit: int, style_id: str = "", category: str = ""
-    ) -> list[Product]:
+    async def find_products(self, product_ids: Collection[str]) -> dict[str, Product]:
+        """Those of these products that exist, by their id."""
+        ...
+
+    async def list_products(self, *, after: str, limit: int, style_id: str = "", category: str = "") -> list[Product]:
         """Products of `style_id` and `category`, where given."""
         ...
 
@@ -257,9 +263,7 @@ class CatalogStore(Protocol):
         """Keeps a scan that found nothing. Repeating changes nothing."""
         ...
 
-    async def list_gaps(
-        self, *, before: tuple[datetime, str] | None, limit: int, category: str = ""
-    ) -> list[Gap]:
+    async def list_gaps(self, *, before: tuple[datetime, str] | None, limit: int, category: str = "") -> list[Gap]:
         """Gaps, the newest first, without vectors; those after the one with this scan time and id.
 
         `comment` is the user's feedback on the scan, if there was one.

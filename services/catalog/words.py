@@ -16,7 +16,8 @@ _RUN = re.compile(rf"([{_EAST_ASIAN}]+)|([^\W_{_EAST_ASIAN}]+)")
 _LONGEST = 64
 """Characters of a word that count; longer ones are codes or noise."""
 _FILLERS = frozenset(
-    "a an and as at by for from how in into is it its of on or our set that the this to was what with your".split()
+    {"a", "an", "and", "as", "at", "by", "for", "from", "how", "in", "into", "is", "it", "its", "of", "on", "or", "our"}
+    | {"set", "that", "the", "this", "to", "was", "what", "with", "your"}
 )
 
 

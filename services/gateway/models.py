@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from services.gateway.ports import Embedder, EmbedderModel
+from shiwu.chassis.errors import ServiceError
 
 
 class Models:
@@ -32,20 +33,19 @@ class ModelList:
         self._asked = 0.0
 
     async def current(self, *, seconds: float) -> Models:
-        """The list; raises what the embedder raises."""
-        if self._models is None:
-            return await self._asked_again(seconds)
-        if self._clock() - self._asked > self._max_age:
-            # Set before the answer, so that the other scans of this moment go on with what they have.
-            self._asked = self._clock()
-            return await self._asked_again(seconds)
+        """The list; raises what the embedder raises, but only while nothing is known."""
+        if self._models is not None and self._clock() - self._asked <= self._max_age:
+            return self._models
+        # Noted before the answer, so that the other scans of this moment go on with what they have.
+        self._asked = self._clock()
+        try:
+            self._models = Models(await self._embedder.models(seconds=seconds))
+        except ServiceError:
+            if self._models is None:
+                raise
+            # An old list is better than none; if it is wrong, the embedder will say so.
         return self._models
 
     def forget(self) -> None:
         """The list is out of date: the embedder does not know a model of it."""
         self._models = None
-
-    async def _asked_again(self, seconds: float) -> Models:
-        self._models = Models(await self._embedder.models(seconds=seconds))
-        self._asked = self._clock()
-        return self._models

@@ -139,8 +139,14 @@ class GatewayService(GatewayServiceServicer):
             if request.WhichOneof("message") != "frame":
                 msg = f"expected a frame, got {request.WhichOneof('message') or 'an empty message'}"
                 raise InvalidInputError(msg, field="message")
-            number = request.frame.number
-            yield Frame(number, partial(self._read, request.frame.image, f"frame {number}: image"))
+            yield Frame(request.frame.number, partial(self._read_frame, request.frame))
+
+    async def _read_frame(self, frame: pb.Frame, progress: Progress) -> Picture:
+        try:
+            return await self._read(frame.image, "frame.image", progress)
+        except InvalidInputError as error:
+            msg = f"of frame {frame.number}: {str(error).removeprefix(f'{error.field}: ')}"
+            raise InvalidInputError(msg, field=error.field) from error
 
     def _keep_gap(self, scan_id: str, answer: Answer[DescribeResponse]) -> None:
         if self._gaps is None or answer.outcome != "not_in_catalogue" or answer.vector is None or answer.crop is None:

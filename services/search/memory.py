@@ -58,8 +58,8 @@ class MemoryStore:
         self._serving.setdefault(split_model(model)[0], model)
         self._records.setdefault(model, {}).update({record.image_id: record for record in records})
 
-    async def delete(self, image_ids: Sequence[str]) -> None:
-        for records in self._records.values():
+    async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
+        for records in self._records.values() if model is None else [self._records.get(model, {})]:
             for image_id in image_ids:
                 records.pop(image_id, None)
 

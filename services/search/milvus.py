@@ -18,7 +18,7 @@ from services.search.store import Hit, ModelIndex, Record, Vector, served_index,
 from shiwu.chassis.errors import InvalidInputError, PreconditionError, UnavailableError
 
 _T = TypeVar("_T")
-_WRITE_TIMEOUT = 10.0
+_WRITE_SECONDS = 10.0
 _FACTS = ["product_id", "style_id", "category"]
 # Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; a query at this level waits for it.
 _WAIT = {"consistency_level": "Strong"}
@@ -85,19 +85,22 @@ class MilvusStore:
                 _check_dimension(index, record.vector)
             rows = [_row(record) for record in records]
             await self._connection.call(
-                "upsert", lambda client, timeout: client.upsert(index.collection, rows, timeout=timeout),
-                timeout=_WRITE_TIMEOUT,
+                "upsert",
+                lambda client, timeout: client.upsert(index.collection, rows, timeout=timeout),
+                seconds=_WRITE_SECONDS,
             )
             visible = await self._stored(index.collection, [record.image_id for record in records])
             if len(visible) < len(records):
-                msg = f"shard {self._shard.name}: {len(records) - len(visible)} pictures were removed while being stored"
+                msg = (
+                    f"shard {self._shard.name}: {len(records) - len(visible)} pictures were removed while being stored"
+                )
                 raise UnavailableError(msg)
 
         await self._fresh(stored)
 
-    async def delete(self, image_ids: Sequence[str]) -> None:
+    async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
         async def deleted() -> None:
-            indexes = await self.indexes()
+            indexes = [each for each in await self.indexes() if model in (None, each.model)]
             await asyncio.gather(*(self._delete(index.collection, image_ids) for index in indexes))
 
         await self._fresh(deleted)
@@ -151,8 +154,9 @@ class MilvusStore:
     async def _delete(self, collection: str, image_ids: Sequence[str]) -> None:
         chosen = _any_of(schema.KEY, image_ids)
         await self._connection.call(
-            "delete", lambda client, timeout: client.delete(collection, filter=chosen, timeout=timeout),
-            timeout=_WRITE_TIMEOUT,
+            "delete",
+            lambda client, timeout: client.delete(collection, filter=chosen, timeout=timeout),
+            seconds=_WRITE_SECONDS,
         )
         if left := await self._stored(collection, image_ids):
             msg = f"shard {self._shard.name}: {len(left)} pictures were stored again while being deleted"
@@ -168,7 +172,7 @@ class MilvusStore:
             lambda client, timeout: client.query(
                 collection, filter=chosen, output_fields=fields, timeout=timeout, **_WAIT
             ),
-            timeout=_WRITE_TIMEOUT,
+            seconds=_WRITE_SECONDS,
         )
         return rows
 

@@ -34,24 +34,24 @@ class MissingCollectionError(UnavailableError):
 class MilvusConnection:
     """Calls to one endpoint, a Milvus server or a Milvus Lite database. Connects when first used, again when lost."""
 
-    def __init__(self, endpoint: str, *, address: str, token: str = "", timeout: float = 2.0) -> None:
+    def __init__(self, endpoint: str, *, address: str, token: str = "", seconds: float = 2.0) -> None:
         """endpoint: as in the shard map. address: the same without credentials. token: "user:password".
 
-        timeout: seconds for one attempt at a call. It decides how fast a Milvus cluster turns from a dead query node
+        seconds: for one attempt at a call. It decides how fast a Milvus cluster turns from a dead query node
         to another replica, since it does so only shortly before the deadline.
         """
         self._endpoint = endpoint
         self._address = address
         self._token = token
-        self._timeout = timeout
+        self._seconds = seconds
         self._connecting = asyncio.Lock()
         self._client: AsyncMilvusClient | None = None
         self._definer: MilvusClient | None = None
 
     async def call(
-        self, operation: str, do: Callable[[AsyncMilvusClient, float], Awaitable[_T]], *, timeout: float | None = None
+        self, operation: str, do: Callable[[AsyncMilvusClient, float], Awaitable[_T]], *, seconds: float | None = None
     ) -> _T:
-        """The result of `do(client, timeout)`, tried twice.
+        """The result of `do(client, timeout)`, tried twice, `seconds` each time.
 
         operation: for metrics. Raises MissingCollectionError or UnavailableError.
         """
@@ -59,7 +59,7 @@ class MilvusConnection:
             try:
                 client = await self._connected()
                 with timed_store(operation):
-                    return await do(client, timeout or self._timeout)
+                    return await do(client, seconds or self._seconds)
             except (MilvusException, grpc.RpcError, OSError, TimeoutError) as error:
                 if isinstance(error, MilvusException) and error.code in _MISSING:
                     raise MissingCollectionError(self._says(error)) from error

@@ -48,17 +48,17 @@ def _model(shard: str, collection: str) -> str | None:
     return f"{parts[1].replace('_', '-')}@{parts[2].replace('_', '.')}"
 
 
-async def read(client: AsyncMilvusClient, timeout: float, shard: str) -> list[Stored]:
+async def read(client: AsyncMilvusClient, seconds: float, shard: str) -> list[Stored]:
     """The collections of a shard, in the order of their names."""
     stored = []
-    for collection in sorted(await client.list_collections(timeout=timeout)):
+    for collection in sorted(await client.list_collections(timeout=seconds)):
         model = _model(shard, collection)
         if model is None:
             continue
-        about = await client.describe_collection(collection, timeout=timeout)
+        about = await client.describe_collection(collection, timeout=seconds)
         (vector,) = (field for field in about["fields"] if field["name"] == VECTOR)
-        aliases = (await client.list_aliases(collection, timeout=timeout))["aliases"]
-        state = (await client.get_load_state(collection, timeout=timeout))["state"]
+        aliases = (await client.list_aliases(collection, timeout=seconds))["aliases"]
+        state = (await client.get_load_state(collection, timeout=seconds))["state"]
         serving = alias_name(shard, split_model(model)[0]) in aliases
         index = ModelIndex(model, collection, int(vector["params"]["dim"]), serving)
         stored.append(Stored(index, ready=state.name == "Loaded"))

@@ -90,10 +90,20 @@ class ShardMap(_Frozen):
         return self
 
     def at(self, endpoint: str) -> ShardMap:
-        """The same map with every shard at one endpoint."""
-        return ShardMap.model_validate(
-            {"shards": [shard.model_dump() | {"endpoint": endpoint} for shard in self.shards]}
+        """The same map with every shard at one endpoint. Raises ValueError if it is none."""
+        return self._with([shard.model_dump() | {"endpoint": endpoint} for shard in self.shards])
+
+    def under(self, home: Path) -> ShardMap:
+        """The same map with the relative paths of Milvus Lite databases made to start from a folder."""
+        return self._with(
+            [
+                shard.model_dump() | ({"endpoint": str(home / shard.endpoint)} if shard.is_lite else {})
+                for shard in self.shards
+            ]
         )
+
+    def _with(self, shards: list[dict[str, object]]) -> ShardMap:
+        return ShardMap.model_validate({"shards": shards})
 
 
 def read_shard_map(path: Path) -> ShardMap:

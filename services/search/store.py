@@ -89,8 +89,8 @@ class VectorStore(Protocol):
     async def upsert(self, model: str, records: Sequence[Record]) -> None:
         """Stores or replaces pictures of one model version; returns when a search of its index finds them."""
 
-    async def delete(self, image_ids: Sequence[str]) -> None:
-        """Removes pictures from every index; returns when no search finds them."""
+    async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
+        """Removes pictures from a model version's index, or from every index; returns when no search finds them."""
 
     async def find(self, model: str, image_ids: Sequence[str]) -> set[str]:
         """Those of the pictures that are stored for a model version."""

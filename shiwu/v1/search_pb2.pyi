@@ -85,10 +85,12 @@ class UpsertRequest(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[VectorRecord, _Mapping]]] = ..., model: _Optional[str] = ...) -> None: ...
 
 class UpsertResponse(_message.Message):
-    __slots__ = ("index_time",)
+    __slots__ = ("index_time", "serving")
     INDEX_TIME_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
     index_time: _timestamp_pb2.Timestamp
-    def __init__(self, index_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    serving: bool
+    def __init__(self, index_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serving: _Optional[bool] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
     __slots__ = ("image_ids",)
@@ -115,6 +117,16 @@ class FindMissingResponse(_message.Message):
     IMAGE_IDS_FIELD_NUMBER: _ClassVar[int]
     image_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, image_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ServeModelRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ServeModelResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class DescribeShardsRequest(_message.Message):
     __slots__ = ()

@@ -59,6 +59,11 @@ class SearchServiceStub:
                 request_serializer=shiwu_dot_v1_dot_search__pb2.FindMissingRequest.SerializeToString,
                 response_deserializer=shiwu_dot_v1_dot_search__pb2.FindMissingResponse.FromString,
                 _registered_method=True)
+        self.ServeModel = channel.unary_unary(
+                '/shiwu.v1.SearchService/ServeModel',
+                request_serializer=shiwu_dot_v1_dot_search__pb2.ServeModelRequest.SerializeToString,
+                response_deserializer=shiwu_dot_v1_dot_search__pb2.ServeModelResponse.FromString,
+                _registered_method=True)
         self.DescribeShards = channel.unary_unary(
                 '/shiwu.v1.SearchService/DescribeShards',
                 request_serializer=shiwu_dot_v1_dot_search__pb2.DescribeShardsRequest.SerializeToString,
@@ -84,21 +89,33 @@ class SearchServiceServicer:
 
     def Upsert(self, request, context):
         """Stores vectors; a picture already stored is replaced, wherever it was. Repeating a call changes nothing.
-        All records are checked before any is written. Answers when a search finds them.
+        All records are checked before any is written. Answers when a search finds them. UNAVAILABLE if any shard does not
+        answer, since it may hold one of the pictures under another category; repeating the call completes it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Delete(self, request, context):
-        """Removes pictures; those not stored are ignored. Answers when no search finds them any more.
+        """Removes pictures, from every model's index; those not stored are ignored. Answers when no search finds them any
+        more. UNAVAILABLE if any shard does not answer; repeating the call completes it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindMissing(self, request, context):
-        """Which of these pictures are stored; for checking the index against the catalogue.
+        """Which of these pictures are stored; for checking the index against the catalogue. UNAVAILABLE if any shard does
+        not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ServeModel(self, request, context):
+        """Answers searches for a model from this version of it from now on, in every shard, and drops its other versions.
+        A new version is indexed beside the one that is served, with Upsert; this swaps them. FAILED_PRECONDITION if it
+        holds fewer pictures than the version served, saying how many. Repeating a call changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +150,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.FindMissing,
                     request_deserializer=shiwu_dot_v1_dot_search__pb2.FindMissingRequest.FromString,
                     response_serializer=shiwu_dot_v1_dot_search__pb2.FindMissingResponse.SerializeToString,
+            ),
+            'ServeModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ServeModel,
+                    request_deserializer=shiwu_dot_v1_dot_search__pb2.ServeModelRequest.FromString,
+                    response_serializer=shiwu_dot_v1_dot_search__pb2.ServeModelResponse.SerializeToString,
             ),
             'DescribeShards': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeShards,
@@ -253,6 +275,33 @@ class SearchService:
             '/shiwu.v1.SearchService/FindMissing',
             shiwu_dot_v1_dot_search__pb2.FindMissingRequest.SerializeToString,
             shiwu_dot_v1_dot_search__pb2.FindMissingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ServeModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.SearchService/ServeModel',
+            shiwu_dot_v1_dot_search__pb2.ServeModelRequest.SerializeToString,
+            shiwu_dot_v1_dot_search__pb2.ServeModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

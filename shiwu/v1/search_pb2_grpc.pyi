@@ -44,12 +44,22 @@ class SearchServiceStub:
     """
     Upsert: _grpc.UnaryUnaryMultiCallable[_search_pb2.UpsertRequest, _search_pb2.UpsertResponse]
     """Stores vectors; a picture already stored is replaced, wherever it was. Repeating a call changes nothing.
-    All records are checked before any is written. Answers when a search finds them.
+    All records are checked before any is written. Answers when a search finds them. UNAVAILABLE if any shard does not
+    answer, since it may hold one of the pictures under another category; repeating the call completes it.
     """
     Delete: _grpc.UnaryUnaryMultiCallable[_search_pb2.DeleteRequest, _search_pb2.DeleteResponse]
-    """Removes pictures; those not stored are ignored. Answers when no search finds them any more."""
+    """Removes pictures, from every model's index; those not stored are ignored. Answers when no search finds them any
+    more. UNAVAILABLE if any shard does not answer; repeating the call completes it.
+    """
     FindMissing: _grpc.UnaryUnaryMultiCallable[_search_pb2.FindMissingRequest, _search_pb2.FindMissingResponse]
-    """Which of these pictures are stored; for checking the index against the catalogue."""
+    """Which of these pictures are stored; for checking the index against the catalogue. UNAVAILABLE if any shard does
+    not answer.
+    """
+    ServeModel: _grpc.UnaryUnaryMultiCallable[_search_pb2.ServeModelRequest, _search_pb2.ServeModelResponse]
+    """Answers searches for a model from this version of it from now on, in every shard, and drops its other versions.
+    A new version is indexed beside the one that is served, with Upsert; this swaps them. FAILED_PRECONDITION if it
+    holds fewer pictures than the version served, saying how many. Repeating a call changes nothing.
+    """
     DescribeShards: _grpc.UnaryUnaryMultiCallable[_search_pb2.DescribeShardsRequest, _search_pb2.DescribeShardsResponse]
     """The shards: what they hold, where, and whether they answer."""
 
@@ -69,12 +79,22 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """
     Upsert: _aio.UnaryUnaryMultiCallable[_search_pb2.UpsertRequest, _search_pb2.UpsertResponse]  # type: ignore[assignment]
     """Stores vectors; a picture already stored is replaced, wherever it was. Repeating a call changes nothing.
-    All records are checked before any is written. Answers when a search finds them.
+    All records are checked before any is written. Answers when a search finds them. UNAVAILABLE if any shard does not
+    answer, since it may hold one of the pictures under another category; repeating the call completes it.
     """
     Delete: _aio.UnaryUnaryMultiCallable[_search_pb2.DeleteRequest, _search_pb2.DeleteResponse]  # type: ignore[assignment]
-    """Removes pictures; those not stored are ignored. Answers when no search finds them any more."""
+    """Removes pictures, from every model's index; those not stored are ignored. Answers when no search finds them any
+    more. UNAVAILABLE if any shard does not answer; repeating the call completes it.
+    """
     FindMissing: _aio.UnaryUnaryMultiCallable[_search_pb2.FindMissingRequest, _search_pb2.FindMissingResponse]  # type: ignore[assignment]
-    """Which of these pictures are stored; for checking the index against the catalogue."""
+    """Which of these pictures are stored; for checking the index against the catalogue. UNAVAILABLE if any shard does
+    not answer.
+    """
+    ServeModel: _aio.UnaryUnaryMultiCallable[_search_pb2.ServeModelRequest, _search_pb2.ServeModelResponse]  # type: ignore[assignment]
+    """Answers searches for a model from this version of it from now on, in every shard, and drops its other versions.
+    A new version is indexed beside the one that is served, with Upsert; this swaps them. FAILED_PRECONDITION if it
+    holds fewer pictures than the version served, saying how many. Repeating a call changes nothing.
+    """
     DescribeShards: _aio.UnaryUnaryMultiCallable[_search_pb2.DescribeShardsRequest, _search_pb2.DescribeShardsResponse]  # type: ignore[assignment]
     """The shards: what they hold, where, and whether they answer."""
 
@@ -103,7 +123,8 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.UpsertResponse, _abc.Awaitable[_search_pb2.UpsertResponse]]:
         """Stores vectors; a picture already stored is replaced, wherever it was. Repeating a call changes nothing.
-        All records are checked before any is written. Answers when a search finds them.
+        All records are checked before any is written. Answers when a search finds them. UNAVAILABLE if any shard does not
+        answer, since it may hold one of the pictures under another category; repeating the call completes it.
         """
 
     @_abc_1.abstractmethod
@@ -112,7 +133,9 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.DeleteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.DeleteResponse, _abc.Awaitable[_search_pb2.DeleteResponse]]:
-        """Removes pictures; those not stored are ignored. Answers when no search finds them any more."""
+        """Removes pictures, from every model's index; those not stored are ignored. Answers when no search finds them any
+        more. UNAVAILABLE if any shard does not answer; repeating the call completes it.
+        """
 
     @_abc_1.abstractmethod
     def FindMissing(
@@ -120,7 +143,20 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.FindMissingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.FindMissingResponse, _abc.Awaitable[_search_pb2.FindMissingResponse]]:
-        """Which of these pictures are stored; for checking the index against the catalogue."""
+        """Which of these pictures are stored; for checking the index against the catalogue. UNAVAILABLE if any shard does
+        not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def ServeModel(
+        self,
+        request: _search_pb2.ServeModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.ServeModelResponse, _abc.Awaitable[_search_pb2.ServeModelResponse]]:
+        """Answers searches for a model from this version of it from now on, in every shard, and drops its other versions.
+        A new version is indexed beside the one that is served, with Upsert; this swaps them. FAILED_PRECONDITION if it
+        holds fewer pictures than the version served, saying how many. Repeating a call changes nothing.
+        """
 
     @_abc_1.abstractmethod
     def DescribeShards(

@@ -23,7 +23,7 @@ from shiwu.vision.resize import Image, fit
 Example = tuple[Tensor, Tensor, Tensor, Tensor]
 """Image (SIZE, SIZE, 3) uint8, then `loss.Targets` without the batch axis."""
 
-_MIX: Final = {"scene": 0.50, "pasted on photo": 0.07, "boxed photo": 0.18, "single photo": 0.25}
+_MIX: Final = {"scene": 0.43, "pasted on photo": 0.08, "boxed photo": 0.23, "single photo": 0.26}
 _TINY: Final = 0.004
 """Share of the picture below which a thing is neither taught nor held against the detector."""
 _KEPT: Final = 0.45

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,18 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from offline.training.detector import mattes
+from offline.training.detector import matching, mattes
+from offline.training.detector.derived import DerivedCache
 from offline.training.detector.targets import Truth
 from offline.training.items import Item, load_items
 from shiwu.categories import CATEGORIES
+from shiwu.vision import boxes as geometry
 from shiwu.vision.resize import Image
 
 HELD_OUT_SHARE: Final = 0.45
 _SPLIT_SEED: Final = 2026
 _STAMPS: Final = Path(__file__).with_name("stamps.json")
 _NEGATIVES: Final = "not a product"
-_TINY: Final = 0.004
-"""Things below this share of a photo are neither taught nor held against the detector."""
+_FILLED: Final = 0.06
+"""Share of the photo that a matched article must fill; a smaller match is one on the shelf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ class Library:
     boxed: list[Photo] = field(default_factory=list)
     """Photos with drawn boxes."""
     single: list[Photo] = field(default_factory=list)
-    """Photos of one object whose box was found by contrast."""
+    """Photos of one object whose box was found by contrast or by matching."""
     held_boxed: list[Photo] = field(default_factory=list)
     held_single: list[Photo] = field(default_factory=list)
     held_cutouts: list[Cutout] = field(default_factory=list)
 
 
 def load_library(data: Path, stamps: Path | None, cache: Path) -> Library:
-    """Reads the image sets under `data` and, where given, the stamps; mattes are kept in the file `cache`."""
+    """Reads the image sets under `data` and, where given, the stamps; what is derived is kept in the file `cache`."""
     # Processes forked after OpenCV has started threads of its own wait for them for ever.
     cv2.setNumThreads(0)
     library = Library()
@@ -81,8 +83,9 @@ def load_library(data: Path, stamps: Path | None, cache: Path) -> Library:
             library.backgrounds.append(read(item.path))
     _add_renders(library, load_items(data, ["ycb"]))
     _add_on_white(library, [i for i in load_items(data, ["magento", "grocery"]) if i.role == "merchant"])
-    with _MatteCache(cache) as found:
-        _add_by_contrast(library, load_items(data, ["caltech101", "clothing"]), found, data)
+    with DerivedCache(cache) as derived:
+        _add_by_contrast(library, load_items(data, ["caltech101", "clothing"]), derived, data)
+        _add_by_matching(library, load_items(data, ["grocery"]), derived, data)
     if stamps is not None:
         _add_stamps(library, stamps)
     return library
@@ -152,10 +155,10 @@ def _add_on_white(library: Library, items: Sequence[Item]) -> None:
             (library.held_cutouts if held else library.cutouts).append(cutout)
 
 
-def _add_by_contrast(library: Library, items: Sequence[Item], found: _MatteCache, data: Path) -> None:
+def _add_by_contrast(library: Library, items: Sequence[Item], derived: DerivedCache, data: Path) -> None:
     for item in tqdm(items, desc="mattes", unit="photo"):
         pixels = read(item.path)
-        matte = found.get(str(item.path.relative_to(data)), lambda p=pixels: mattes.by_contrast(p))  # type: ignore[misc]
+        matte = derived.matte(str(item.path.relative_to(data)), pixels)
         if matte is None or not _believable(matte, item.dataset):
             continue
         held = item.split == "val"
@@ -175,6 +178,25 @@ def _believable(matte: mattes.Matte, dataset: str) -> bool:
     if dataset == "clothing":
         return matte.agreement > 0.7
     return matte.agreement > 0.6 and matte.roughness < 22
+
+
+def _add_by_matching(library: Library, items: Sequence[Item], derived: DerivedCache, data: Path) -> None:
+    """User photos of printed articles, boxed by the shop's image; other articles behind stay unlabelled on purpose.
+
+    What a hand holds up is the main object, the shelf behind it is not.
+    """
+    templates = {i.product_id: matching.template(read(i.path)) for i in items if i.role == "merchant"}
+    for item in tqdm(items, desc="matches", unit="photo"):
+        template = templates.get(item.product_id)
+        if item.role != "photo" or template is None:
+            continue
+        pixels = read(item.path)
+        box = derived.box(str(item.path.relative_to(data)), pixels, template)
+        if box is None or geometry.areas(box)[0] < _FILLED * pixels.shape[0] * pixels.shape[1]:
+            continue
+        truth = Truth(box, np.array([index_of(item.category)], np.int64), np.zeros((0, 4), np.float32))
+        photo = Photo(pixels, truth, f"{item.dataset} {item.label}")
+        (library.held_single if item.split == "val" else library.single).append(photo)
 
 
 def one_box(mask: mattes.Mask, category: int) -> Truth:
@@ -210,42 +232,3 @@ def _cutout(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], category: int, 
     x1, y1, x2, y2 = mattes.box_of(alpha > 127)[0].astype(int)
     crop = np.s_[y1:y2, x1:x2]
     return Cutout(np.ascontiguousarray(pixels[crop]), np.ascontiguousarray(alpha[crop]), category, group)
-
-
-class _MatteCache:
-    """Mattes by picture, kept in one file: finding them takes minutes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[str, NDArray[np.float32]] = {}
-        self._masks: dict[str, NDArray[np.uint8]] = {}
-        self._grown = False
-
-    def __enter__(self) -> _MatteCache:
-        if self._path.exists():
-            with np.load(self._path) as stored:
-                for key in stored.files:
-                    kind, name = key.split("|")
-                    (self._known if kind == "q" else self._masks)[name] = stored[key]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._grown:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            arrays = {f"q|{k}": v for k, v in self._known.items()} | {f"m|{k}": v for k, v in self._masks.items()}
-            np.savez(self._path, **arrays)  # type: ignore[arg-type]
-
-    def get(self, name: str, make: Callable[[], mattes.Matte | None]) -> mattes.Matte | None:
-        if name not in self._known:
-            self._grown = True
-            matte = make()
-            if matte is None:
-                self._known[name] = np.zeros(0, np.float32)
-            else:
-                self._known[name] = np.array([matte.agreement, matte.contact, matte.roughness], np.float32)
-                self._masks[name] = np.asarray(cv2.imencode(".png", matte.mask.astype(np.uint8) * 255)[1], np.uint8)
-        known = self._known[name]
-        if not len(known):
-            return None
-        mask = cv2.imdecode(self._masks[name], cv2.IMREAD_GRAYSCALE)
-        return mattes.Matte(np.asarray(mask) > 127, *(float(v) for v in known))

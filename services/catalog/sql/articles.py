@@ -68,7 +68,7 @@ class Articles:
                     delete(tables.article_products).where(tables.article_products.c.number == number)
                 )
                 await _link(connection, number, changes["product_ids"])
-            statement = select_articles().where(_NUMBER == number)
+            statement = select_articles().where(_ROWS.key_column == article_id)
             return _only(await read_articles(connection, statement), article_id)
 
     async def delete_article(self, article_id: str) -> None:

@@ -85,6 +85,8 @@ class Batches:
             changes["rows_total"] = progress.rows_total
         if progress.rows_done is not None:
             changes["rows_done"] = progress.rows_done
+        if progress.feed_sha256 is not None:
+            changes["feed_sha256"] = progress.feed_sha256
         held = (
             (imports.c.operation_id == progress.operation_id)
             & (imports.c.lease_owner == progress.owner)

@@ -58,7 +58,11 @@ class Database:
 def _engine(url: str, connections: int) -> AsyncEngine:
     if make_url(url).get_backend_name() == "sqlite":
         engine = create_async_engine(
-            url, pool_size=connections, max_overflow=0, pool_timeout=_BUSY_SECONDS, connect_args={"timeout": _BUSY_SECONDS}
+            url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=_BUSY_SECONDS,
+            connect_args={"timeout": _BUSY_SECONDS},
         )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)

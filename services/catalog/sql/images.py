@@ -27,10 +27,8 @@ class Images:
             return await IMAGES.get(connection, image_id)
 
     async def find_images(self, image_ids: Collection[str]) -> dict[str, ReferenceImage]:
-        statement = select(*IMAGES.columns).where(IMAGES.key_column.in_(sorted(image_ids)))
         async with self._database.read("find_images") as connection:
-            found = IMAGES.resources(await IMAGES.all(connection, statement))
-        return {image.image_id: image for image in found}
+            return await IMAGES.find(connection, image_ids)
 
     async def list_images(self, *, after: str, limit: int, product_id: str = "") -> list[ReferenceImage]:
         filters = [tables.reference_images.c.product_id == product_id] if product_id else []

@@ -32,6 +32,10 @@ class Products:
         async with self._database.read("get_style") as connection:
             return await STYLES.get(connection, style_id)
 
+    async def find_styles(self, style_ids: Collection[str]) -> dict[str, Style]:
+        async with self._database.read("find_styles") as connection:
+            return await STYLES.find(connection, style_ids)
+
     async def list_styles(self, *, after: str, limit: int, category: str = "") -> list[Style]:
         filters = [tables.styles.c.category == category] if category else []
         async with self._database.read("list_styles") as connection:
@@ -56,6 +60,10 @@ class Products:
     async def get_product(self, product_id: str) -> Product:
         async with self._database.read("get_product") as connection:
             return await PRODUCTS.get(connection, product_id)
+
+    async def find_products(self, product_ids: Collection[str]) -> dict[str, Product]:
+        async with self._database.read("find_products") as connection:
+            return await PRODUCTS.find(connection, product_ids)
 
     async def list_products(self, *, after: str, limit: int, style_id: str = "", category: str = "") -> list[Product]:
         filters = [tables.products.c.style_id == style_id] if style_id else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -80,9 +80,11 @@ class Rows(Generic[R]):
             raise self.missing(key)
         return self.resource(row)
 
-    async def page(
-        self, connection: AsyncConnection, after: str, limit: int, *filters: ColumnElement[bool]
-    ) -> list[R]:
+    async def find(self, connection: AsyncConnection, keys: Collection[str]) -> dict[str, R]:
+        rows = await self.all(connection, select(*self.columns).where(self.key_column.in_(sorted(set(keys)))))
+        return {getattr(resource, self.key): resource for resource in self.resources(rows)}
+
+    async def page(self, connection: AsyncConnection, after: str, limit: int, *filters: ColumnElement[bool]) -> list[R]:
         statement = select(*self.columns).where(self.key_column > after, *filters).order_by(self.key_column)
         return self.resources(await self.all(connection, statement.limit(limit)))
 

@@ -69,7 +69,7 @@ class Price(TypeDecorator[Decimal]):
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         return f"{value:029.9f}" if value is not None and dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
         return None if value is None else Decimal(value)
 
 
@@ -97,7 +97,9 @@ KEY = String(128).with_variant(String(128, collation="C"), "postgresql")
 
 
 def _enum(kind: type[StrEnum]) -> Enum:
-    return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members])
+    return Enum(
+        kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members]
+    )
 
 
 styles = Table(
@@ -218,6 +220,7 @@ operations = Table(
     Column("feed_uri", Text, nullable=False),
     Column("format", String(16), nullable=False),
     Column("default_merchant", Text, nullable=False),
+    Column("feed_sha256", String(64), nullable=False),
     Column("state", _enum(State), nullable=False),
     Column("error", Text, nullable=False),
     Column("cancel_requested", Boolean, nullable=False),
@@ -238,9 +241,7 @@ operations = Table(
 problems = Table(
     "import_problems",
     metadata,
-    Column(
-        "operation_id", KEY, ForeignKey("import_operations.operation_id", ondelete="CASCADE"), primary_key=True
-    ),
+    Column("operation_id", KEY, ForeignKey("import_operations.operation_id", ondelete="CASCADE"), primary_key=True),
     Column("row", BigInteger, primary_key=True, autoincrement=False),
     Column("field", String(200), primary_key=True),
     Column("problem", Text, nullable=False),

@@ -1,0 +1,56 @@
+"""Runs the search service: python -m services.search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from services.search.index import ShardedIndex
+from services.search.milvus import MilvusStore
+from services.search.milvus_connection import MilvusConnection
+from services.search.servicer import SearchService
+from services.search.settings import Settings
+from services.search.shards import Shard, ShardMap, read_shard_map
+from shiwu.chassis.process import run, until_signalled
+from shiwu.chassis.server import running
+from shiwu.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
+
+NAME = "shiwu.v1.SearchService"
+
+
+def shard_map(settings: Settings) -> ShardMap:
+    """The shard map that the settings name. Raises ShardMapError."""
+    shards = read_shard_map(settings.shards)
+    return (shards if settings.endpoint is None else shards.at(settings.endpoint)).under(settings.home)
+
+
+def stores(shards: ShardMap, settings: Settings) -> Iterator[tuple[Shard, MilvusStore]]:
+    """Each shard with its store; shards at one endpoint share a connection. To be called in the event loop."""
+    connections: dict[str, MilvusConnection] = {}
+    for shard in shards.shards:
+        if shard.endpoint not in connections:
+            connections[shard.endpoint] = MilvusConnection(
+                shard.endpoint,
+                address=shard.address,
+                token=settings.token.get_secret_value(),
+                seconds=settings.attempt_seconds,
+            )
+        yield shard, MilvusStore(shard, connections[shard.endpoint])
+
+
+async def main(settings: Settings) -> None:
+    """Serves until the process is told to end."""
+    index = ShardedIndex(
+        stores(shard_map(settings), settings),
+        search_seconds=settings.search_seconds,
+        write_seconds=settings.write_seconds,
+        probe_seconds=settings.probe_seconds,
+    )
+    servicer = SearchService(index)
+    add = partial(add_SearchServiceServicer_to_server, servicer)
+    async with index.watching(), running(NAME, add, settings.server, checks={"shards": index.ready}):
+        await until_signalled()
+
+
+if __name__ == "__main__":
+    run(main, Settings, "search")
