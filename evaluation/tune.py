@@ -31,7 +31,7 @@ from evaluation.fitting import (
     macro_accuracy,
     voted,
 )
-from evaluation.stages import Stages, open_stages
+from evaluation.stages import Stages
 from offline.training.embedder.split import DATASETS, split_items
 from offline.training.items import Item, load_items
 from services.classifier.voting import Neighbour
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--embedder", type=Path, default=Path("models/embedder-lite0"))
     parser.add_argument("--write", action="store_true", help="freeze the result in the embedder's manifest")
     options = parser.parse_args()
-    stages = open_stages(options.detector, options.embedder)
+    stages = Stages(options.detector, options.embedder)
     tuning = asyncio.run(_tuned(options.data, stages, Console()))
     if options.write:
         manifest = read_manifest(options.embedder)
@@ -133,7 +133,9 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
 
     products = tuning_products(split.held_out)
     known = [item for item in split.held_out if item.product_id in products and item.role in ("photo", "merchant")]
-    queries = await _seen(stages, [i for i in known if i.dataset != "grocery" or i.role == "photo"], "held-out products")
+    queries = await _seen(
+        stages, [i for i in known if i.dataset != "grocery" or i.role == "photo"], "held-out products"
+    )
     rerank = _rerank(console, [catalogue.nearest(each) for each in queries], means)
     accepted = _acceptance(console, catalogue, queries)
     return Tuning(vote=rule, rerank=rerank, acceptance=accepted, domains=means)
@@ -144,7 +146,6 @@ def tuning_products(held_out: Sequence[Item]) -> frozenset[str]:
     styles = sorted({item.style_id for item in held_out if item.style_id})
     chosen = set(np.random.default_rng(_SEED).permutation(styles)[::2].tolist())
     return frozenset(str(item.product_id) for item in held_out if item.style_id in chosen)
-
 
 
 def _thinned(items: Sequence[Item]) -> list[Item]:

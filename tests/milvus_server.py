@@ -162,8 +162,6 @@ class MilvusServer:
             "proxy.internalPort": internal,
             "proxy.ip": HOST,
             "proxy.port": self._port,
-            "queryCoord.checkInterval": 200,  # with the next: a new collection is loaded in 0.5 s, not 2.5 s
-            "queryCoord.distPullInterval": 100,
             "rocksmq.path": self.home / "data/rocksmq",
         }
         for role, port in zip(roles, ports, strict=True):

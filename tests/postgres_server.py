@@ -34,7 +34,9 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
             shutil.chown(directory, self._user)
-        self._run("initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "data")
+        self._run(
+            "initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "data"
+        )
 
     def url(self, database: str) -> str:
         """SQLAlchemy's URL of a database."""
@@ -46,10 +48,10 @@ class PostgresServer:
         self.query(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
-    def query(self, sql: str) -> str:
-        """Runs one statement in the maintenance database; returns what psql prints."""
+    def query(self, sql: str, database: str = "postgres") -> str:
+        """Runs one statement; returns what psql prints."""
         arguments = ("--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", f"--command={sql}")
-        return self._run("psql", f"--host={self._directory}", "--username=postgres", "postgres", *arguments)
+        return self._run("psql", f"--host={self._directory}", "--username=postgres", database, *arguments)
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -114,7 +116,7 @@ def running_postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         if server is not None:
-            server.stop()
+            server.kill()  # nothing is worth a checkpoint
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -18,12 +18,11 @@ _TOLERANCE = 1e-3
 def fold_batch_norms(module: nn.Module) -> None:
     """Merges every batch norm of a Sequential into the convolution before it, in place; for inference only."""
     for sequence in [m for m in module.modules() if isinstance(m, nn.Sequential)]:
-        names = list(sequence._modules)
-        for name, following in zip(names, names[1:], strict=False):
-            conv, norm = sequence._modules[name], sequence._modules[following]
+        for i in range(len(sequence) - 1):
+            conv, norm = sequence[i], sequence[i + 1]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                sequence._modules[name] = fuse_conv_bn_eval(conv.eval(), norm.eval())
-                sequence._modules[following] = nn.Identity()
+                sequence[i] = fuse_conv_bn_eval(conv.eval(), norm.eval())
+                sequence[i + 1] = nn.Identity()
 
 
 def export_onnx(module: nn.Module, size: int, output_names: list[str], path: Path) -> float:
@@ -32,7 +31,7 @@ def export_onnx(module: nn.Module, size: int, output_names: list[str], path: Pat
     Returns the largest difference between torch and ONNX Runtime on random images. Raises ValueError when it exceeds
     0.001.
     """
-    module = module.eval().to(memory_format=torch.contiguous_format)
+    module = module.eval()
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8))
     program = torch.onnx.export(
         module,
@@ -44,7 +43,9 @@ def export_onnx(module: nn.Module, size: int, output_names: list[str], path: Pat
         dynamo=True,
         verbose=False,
     )
-    assert program is not None
+    if program is None:
+        msg = f"nothing was exported to {path}"
+        raise ValueError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
     program.save(path, external_data=False)
     difference = parity(module, path, images)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 from urllib.parse import urlsplit
 
+from services.catalog.currencies import CURRENCIES
 from services.catalog.feed_reading import FieldError, Record
 from services.catalog.google_taxonomy import category_of
 from shiwu.categories import CATEGORIES
@@ -98,7 +99,7 @@ def price(record: Record, column: str, currency_column: str = "") -> tuple[Decim
             f"in the column {currency_column}, or in the price: '12.99 USD'" if currency_column else "as in '12.99 USD'"
         )
         raise FieldError(currency_column or column, f"the price {value[:100]!r} has no currency; expected one {where}")
-    if not _CURRENCY.fullmatch(currency):
+    if currency not in CURRENCIES:
         where = column if own else currency_column
         raise FieldError(where, f"{currency[:100]!r} is not a currency; expected an ISO 4217 code like USD")
     if own and named and own != named:

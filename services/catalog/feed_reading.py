@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Final, Literal
@@ -18,6 +19,7 @@ from services.catalog.resources import RowProblem
 FeedFormat = Literal["csv", "tsv", "jsonl"]
 Value = str | list[str]
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MAX_REPORTED: Final = 10_000
 """Characters of a bad row that are reported."""
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
@@ -186,6 +188,6 @@ def _checked(record: Record) -> Record | RowProblem:
         for text in value if isinstance(value, list) else [value]:
             if "\0" in text:
                 return record.problem(column, "contains a NUL character")
-            if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            if not text.isascii() and _SURROGATE.search(text):
                 return row_problem(record.line, column, "contains half of a surrogate pair, which is no character")
     return record

@@ -16,7 +16,7 @@ class ImportSettings(BaseModel):
 
     roots: tuple[Path, ...] = ()
     """Folders that feeds may be imported from."""
-    errors: Path = Path("data/imports")
+    errors: Path = Path(".shiwu/imports")
     """Folder for the files that list the rows which failed."""
     batch_rows: int = Field(32, ge=1, le=1000)
     """Rows committed together; after a crash so many are done again at most."""

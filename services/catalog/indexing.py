@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from services.catalog.resources import IndexRecord
 from services.catalog.store import CatalogStore
 from shiwu.chassis.channel import foreign_errors
 from shiwu.v1 import search_pb2 as pb
-from shiwu.v1.search_pb2_grpc import SearchServiceAsyncStub
+
+if TYPE_CHECKING:  # generated for type checkers only
+    from shiwu.v1.search_pb2_grpc import SearchServiceAsyncStub
 
 T = TypeVar("T")
 _MOST = 1000
@@ -42,10 +44,10 @@ class Indexer:
             with foreign_errors("search"):
                 await self._search.Delete(pb.DeleteRequest(image_ids=chunk))
 
-    async def repair(self) -> int:
-        """Indexes everything that is pending, as a process that died has left it; returns how many images it was."""
+    async def repair(self, product_id: str = "") -> int:
+        """Indexes what is pending of this product, or of all; returns how many images it was."""
         repaired, last = 0, ""
-        while image_ids := await self._store.pending_images(after=last, limit=_MOST):
+        while image_ids := await self._store.pending_images(after=last, limit=_MOST, product_id=product_id):
             await self.index(image_ids)
             repaired, last = repaired + len(image_ids), image_ids[-1]
         return repaired

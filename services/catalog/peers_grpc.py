@@ -12,8 +12,8 @@ from services.catalog.pictures import shrunk
 from shiwu.chassis.channel import foreign_errors
 from shiwu.chassis.errors import UnavailableError
 from shiwu.v1 import detector_pb2, embedder_pb2
-from shiwu.v1.detector_pb2_grpc import DetectorServiceAsyncStub, DetectorServiceStub
-from shiwu.v1.embedder_pb2_grpc import EmbedderServiceAsyncStub, EmbedderServiceStub
+from shiwu.v1.detector_pb2_grpc import DetectorServiceStub
+from shiwu.v1.embedder_pb2_grpc import EmbedderServiceStub
 from shiwu.vision.resize import Image
 from shiwu.wire.images import raw_image
 
@@ -27,7 +27,7 @@ class GrpcDetector:
     """`peers.Detector` for a DetectorService."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: DetectorServiceAsyncStub = DetectorServiceStub(channel)
+        self._stub = DetectorServiceStub(channel)
 
     async def detect(self, image: Image) -> list[FoundObject]:
         request = await asyncio.to_thread(_detect_request, image)
@@ -54,7 +54,7 @@ class GrpcEmbedder:
     """`peers.Embedder` for an EmbedderService."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: EmbedderServiceAsyncStub = EmbedderServiceStub(channel)
+        self._stub = EmbedderServiceStub(channel)
 
     async def models(self) -> list[EmbeddingModel]:
         with foreign_errors("embedder"):

@@ -20,6 +20,11 @@ _MIN_SIDE = 1024
 """Pixels of the longer side that a JPEG is decoded to at least: a product that fills a quarter of it still has more
 pixels than an embedder reads."""
 
+_LARGE = 0.25
+"""Share of the picture's area from which on a thing is taken for the product."""
+_SURE = 0.5
+"""Score from which on a smaller one of the product's category is, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -45,11 +50,17 @@ def main_product(objects: Sequence[FoundObject], category: str) -> FoundObject |
     """The thing in a merchant's picture that its product is; None: take the whole picture.
 
     The catalogue knows the product's category, so the most confident thing of that category is meant: the bag, not
-    the coat of the model who carries it. If there is none, the most confident thing of all. If the detector finds
-    nothing, the whole picture: merchants fill their pictures with the product.
+    the coat of the model who carries it. If there is none, the most confident thing of all. But merchants fill their
+    pictures with the product: a small thing is more likely a detail of it, or a mistake, than all of it, and counts
+    only if the detector is sure of it and of its category.
     """
     alike = [found for found in objects if found.category == category]
-    return max(alike or objects, key=lambda found: found.score, default=None)
+    best = max(alike or objects, key=lambda found: found.score, default=None)
+    if best is None:
+        return None
+    x_min, y_min, x_max, y_max = best.box
+    large = (x_max - x_min) * (y_max - y_min) >= _LARGE
+    return best if large or (alike and best.score >= _SURE) else None
 
 
 def crop_for(image: Image, found: FoundObject | None, model: EmbeddingModel) -> Image:

@@ -49,12 +49,12 @@ class ReferenceImage:
     height: int = 0
     model: str = ""
     """The model that made the vector, as name@version."""
-    vector: bytes = field(default=b"", repr=False)
-    """Little-endian float32, unit length. Kept so that the index can be rebuilt. Empty in what the store returns."""
     index_time: datetime | None = None
     create_time: datetime | None = None
     revision: int = 0
     """Set by the store: counts the changes of this row, so that a writer notices that another one was faster."""
+    vector: bytes = field(default=b"", repr=False)
+    """Little-endian float32, unit length. Kept so that the index can be rebuilt. Empty in what the store returns."""
 
 
 @dataclass(frozen=True, slots=True)

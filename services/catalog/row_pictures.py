@@ -108,4 +108,4 @@ def _of_row(row: FeedRow, results: Sequence[_Read | RowProblem]) -> list[NewPict
 
 
 def _problem(row: FeedRow, address: str, problem: str) -> RowProblem:
-    return row.record.problem(row.image_field, f"{address[:500]!r} {problem}")
+    return row.record.problem(row.image_field, f"{address[:500]!r}: {problem}")

@@ -7,7 +7,8 @@ Reference images live in two places, here and in the search index, and this is h
 2. Then `Indexer.index(image_ids)` (indexing.py) stores in the index what `index_records` says, and `mark_indexed`
    sets `index_time`, but only where the row's `revision` is still the one that was read. Where it is not, somebody
    else was faster, and the Indexer repeats with the row as it is now; where the row is gone, it deletes the vector.
-3. Whoever deletes removes the vectors first and the rows afterwards, again only if they are as they were read.
+3. Whoever deletes makes the rows pending (`suspend_images`), then removes the vectors, and then the rows, again only
+   if they are still as they were when made pending; where they are not, the vectors may be back, and all is repeated.
 
 So however these steps interleave, and wherever a process dies between them, the index either agrees with the rows or
 the rows say that it does not (`index_time` unset): `pending_images` lists these, and repeating step 2 repairs them.
@@ -161,6 +162,13 @@ class CatalogStore(Protocol):
         """Reference images of `product_id`, or all."""
         ...
 
+    async def suspend_images(self, *, product_id: str = "", image_id: str = "") -> list[ReferenceImage]:
+        """Makes a product's images, or one image, pending, before somebody takes them out of the index.
+
+        Returns them as they are then, sorted by key; of images that do not exist, none.
+        """
+        ...
+
     async def delete_image(self, image: ReferenceImage) -> bool:
         """Removes a picture, unless it is not as `image` any more (False, and nothing was deleted)."""
         ...
@@ -178,8 +186,8 @@ class CatalogStore(Protocol):
         """
         ...
 
-    async def pending_images(self, *, after: str, limit: int) -> list[str]:
-        """Ids of images that the index does not hold as they stand here."""
+    async def pending_images(self, *, after: str, limit: int, product_id: str = "") -> list[str]:
+        """Ids of images, of `product_id` or all, that the index does not hold as they stand here."""
         ...
 
     async def write(self, batch: Batch, progress: Progress | None = None) -> int:

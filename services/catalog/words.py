@@ -52,9 +52,7 @@ def stem(word: str) -> str:
     if len(word) > 3 and word.isascii():
         if word.endswith("ies") and not word.endswith(("eies", "aies")):
             word = word[:-3] + "y"
-        elif (word.endswith("es") and not word.endswith(("aes", "ees", "oes"))) or (
-            word.endswith("s") and not word.endswith(("us", "ss", "es"))
-        ):
+        elif word.endswith("s") and not word.endswith(("us", "ss")):
             word = word[:-1]
     return word[:_LONGEST]
 

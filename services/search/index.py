@@ -24,6 +24,7 @@ from shiwu.chassis.errors import (
 )
 
 _T = TypeVar("_T")
+_PROBE_PATIENCE = 2.5  # a probe may take so many times as long as a search, since it may have to load collections
 _Job = tuple[WatchedShard, Callable[[], Awaitable[_T]]]
 
 
@@ -64,7 +65,7 @@ class ShardedIndex:
         Searches and writes are cut to the caller's deadline.
         """
         self._shards = [
-            WatchedShard(shard, store, probe_timeout=write_seconds, probe_seconds=probe_seconds)
+            WatchedShard(shard, store, probe_timeout=_PROBE_PATIENCE * search_seconds, probe_seconds=probe_seconds)
             for shard, store in stores
         ]
         self._home = {category: each for each in self._shards for category in each.shard.categories}

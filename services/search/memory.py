@@ -16,6 +16,7 @@ class MemoryStore:
     def __init__(self, shard: str) -> None:
         self._shard = shard
         self._records: dict[str, dict[str, Record]] = {}
+        self._dimensions: dict[str, int] = {}
         self._serving: dict[str, str] = {}
 
     async def probe(self) -> None:
@@ -26,10 +27,10 @@ class MemoryStore:
             ModelIndex(
                 model=model,
                 collection=f"{self._shard}/{model}",
-                dimension=next((record.vector.size for record in records.values()), 0),
+                dimension=self._dimensions[model],
                 serving=self._serving[split_model(model)[0]] == model,
             )
-            for model, records in self._records.items()
+            for model in self._records
         ]
 
     async def count(self, model: str) -> int:
@@ -56,6 +57,7 @@ class MemoryStore:
 
     async def upsert(self, model: str, records: Sequence[Record]) -> None:
         self._serving.setdefault(split_model(model)[0], model)
+        self._dimensions.setdefault(model, records[0].vector.size)
         self._records.setdefault(model, {}).update({record.image_id: record for record in records})
 
     async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from pymilvus import AsyncMilvusClient, MilvusClient
+import pybase64
+from pymilvus import AsyncMilvusClient
 
 from services.search import milvus_schema as schema
 from services.search.milvus_connection import MilvusConnection, MissingCollectionError
@@ -19,6 +20,7 @@ from shiwu.chassis.errors import InvalidInputError, PreconditionError, Unavailab
 
 _T = TypeVar("_T")
 _WRITE_SECONDS = 10.0
+_DEFINITION_SECONDS = 30.0  # making and loading a collection takes a server 3 s
 _FACTS = ["product_id", "style_id", "category"]
 # Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; a query at this level waits for it.
 _WAIT = {"consistency_level": "Strong"}
@@ -38,7 +40,7 @@ class MilvusStore:
         self._shard = shard
         self._connection = connection
         self._known: dict[str, ModelIndex] | None = None
-        self._building: dict[str, asyncio.Task[None]] = {}
+        self._building: dict[str, asyncio.Future[None]] = {}
 
     async def probe(self) -> None:
         await self._refresh()
@@ -120,13 +122,15 @@ class MilvusStore:
         name = split_model(model)[0]
         others = [each.collection for each in await self.indexes() if split_model(each.model)[0] == name]
         others.remove(schema.collection_name(self._shard.name, model))
-        await self._connection.define(
-            lambda client, timeout: schema.serve(client, timeout, self._shard.name, model, others)
+        await self._connection.call(
+            "serve",
+            lambda client, timeout: schema.serve(client, timeout, self._shard.name, model, others),
+            seconds=_DEFINITION_SECONDS,
         )
         await self._refresh()
 
     async def close(self) -> None:
-        for task in self._building.values():
+        for task in [*self._building.values()]:
             task.cancel()
         await self._connection.close()
 
@@ -181,23 +185,29 @@ class MilvusStore:
         return (self._known or {}).get(model)
 
     async def _create(self, model: str, dimension: int) -> ModelIndex:
-        # The work goes on if this caller's time runs out, and the next one finds it done.
-        task = self._building.get(model)
-        if task is None:
-            task = self._building[model] = asyncio.create_task(self._define(model, dimension))
-            task.add_done_callback(lambda _: self._building.pop(model, None))
-        await asyncio.shield(task)
+        await self._complete(model, dimension)
+        await self._refresh()
         index = await self._index(model)
         if index is None:
             msg = f"shard {self._shard.name}: the index of {model} was dropped while being made"
             raise UnavailableError(msg)
         return index
 
-    async def _define(self, model: str, dimension: int) -> None:
-        await self._connection.define(
-            lambda client, timeout: schema.complete(client, timeout, self._shard, model, dimension)
-        )
-        await self._refresh()
+    async def _complete(self, model: str, dimension: int) -> None:
+        # The work goes on if this caller's time runs out, and the next one finds it done.
+        task = self._building.get(model)
+        if task is None:
+            work = self._connection.define(
+                lambda client: schema.complete(client, _DEFINITION_SECONDS, self._shard, model, dimension)
+            )
+            task = self._building[model] = asyncio.ensure_future(work)
+            task.add_done_callback(partial(self._built, model))
+        await asyncio.shield(task)
+
+    def _built(self, model: str, task: asyncio.Future[None]) -> None:
+        del self._building[model]
+        if not task.cancelled():
+            task.exception()  # told to those who wait, if anybody still does
 
     async def _refresh(self) -> None:
         def read(client: AsyncMilvusClient, timeout: float) -> Awaitable[list[schema.Stored]]:
@@ -206,16 +216,10 @@ class MilvusStore:
         stored = await self._connection.call("read", read)
         broken = [each for each in stored if not each.ready]
         for each in broken:
-            await self._complete(each)
+            await self._complete(each.index.model, each.index.dimension)
         if broken:
             stored = await self._connection.call("read", read)
         self._known = {each.index.model: each.index for each in stored}
-
-    async def _complete(self, stored: schema.Stored) -> None:
-        def complete(client: MilvusClient, timeout: float) -> None:
-            schema.complete(client, timeout, self._shard, stored.index.model, stored.index.dimension)
-
-        await self._connection.define(complete)
 
     async def _fresh(self, do: Callable[[], Awaitable[_T]]) -> _T:
         """The result of `do`; once more, with what exists read anew, if a collection was missing."""
@@ -239,7 +243,7 @@ def _row(record: Record) -> dict[str, Any]:
         "style_id": record.style_id,
         "category": record.category,
         schema.VECTOR: record.vector,
-        schema.COPY: base64.b64encode(record.vector.astype("<f4").tobytes()).decode("ascii"),
+        schema.COPY: pybase64.b64encode_as_string(record.vector.astype("<f4").tobytes()),
     }
 
 
@@ -256,7 +260,7 @@ def _hits(found: Any) -> list[Hit]:
                 facts["style_id"],
                 facts["category"],
                 min(1.0, max(-1.0, similarity)),
-                base64.b64decode(copy) if copy else b"",
+                pybase64.b64decode(copy) if copy else b"",
             )
         )
     return hits

@@ -23,7 +23,6 @@ _T = TypeVar("_T")
 _ATTEMPTS = 2
 _PAUSE = 0.05  # between attempts, seconds
 _CONNECT_TIMEOUT = 2.0
-_DEFINITION_TIMEOUT = 30.0  # creating and loading a collection takes a server about 3 s
 _MISSING = {100: "not found", 101: "not loaded"}  # error codes that Milvus and Milvus Lite share
 
 
@@ -68,8 +67,8 @@ class MilvusConnection:
                 await asyncio.sleep(_PAUSE)
         raise AssertionError  # the loop returns or raises
 
-    async def define(self, do: Callable[[MilvusClient, float], _T]) -> _T:
-        """The result of `do(client, timeout)`, run in a thread: for definitions, which need the blocking client.
+    async def define(self, do: Callable[[MilvusClient], _T]) -> _T:
+        """The result of `do(client)`, run in a thread: for definitions, which need the blocking client.
 
         The asynchronous one cannot create an index in Milvus Lite. Raises UnavailableError.
         """
@@ -77,7 +76,7 @@ class MilvusConnection:
         def in_thread() -> _T:
             if self._definer is None:
                 self._definer = MilvusClient(self._endpoint, token=self._token, timeout=_CONNECT_TIMEOUT)
-            return do(self._definer, _DEFINITION_TIMEOUT)
+            return do(self._definer)
 
         await self._connected()
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +59,7 @@ async def read(client: AsyncMilvusClient, seconds: float, shard: str) -> list[St
             continue
         about = await client.describe_collection(collection, timeout=seconds)
         (vector,) = (field for field in about["fields"] if field["name"] == VECTOR)
-        aliases = (await client.list_aliases(collection, timeout=seconds))["aliases"]
+        aliases = list(await client.list_aliases(collection, timeout=seconds))
         state = (await client.get_load_state(collection, timeout=seconds))["state"]
         serving = alias_name(shard, split_model(model)[0]) in aliases
         index = ModelIndex(model, collection, int(vector["params"]["dim"]), serving)
@@ -74,30 +76,32 @@ def complete(client: MilvusClient, timeout: float, shard: Shard, model: str, dim
     collection = collection_name(shard.name, model)
     if not client.has_collection(collection, timeout=timeout):
         client.create_collection(collection, schema=_schema(client, dimension), timeout=timeout)
-    if not client.list_indexes(collection):
-        client.create_index(collection, _index(client, shard), timeout=timeout)
-    if client.get_load_state(collection)["state"].name != "Loaded":
+    if not client.list_indexes(collection, timeout=timeout):
+        # Without waiting for it: there is nothing to index yet, and Milvus Lite lacks what the waiting calls.
+        client.create_index(collection, _index(client, shard), timeout=timeout, sync=False)
+    if client.get_load_state(collection, timeout=timeout)["state"].name != "Loaded":
         client.load_collection(collection, timeout=timeout)
     alias = alias_name(shard.name, split_model(model)[0])
     if alias not in client.list_aliases(timeout=timeout)["aliases"]:
         client.create_alias(collection, alias, timeout=timeout)
 
 
-def serve(client: MilvusClient, timeout: float, shard: str, model: str, others: list[str]) -> None:
+async def serve(client: AsyncMilvusClient, seconds: float, shard: str, model: str, others: Iterable[str]) -> None:
     """Points the model's alias at this version's collection and drops the collections `others`."""
     alias, collection = alias_name(shard, split_model(model)[0]), collection_name(shard, model)
-    if client.describe_alias(alias, timeout=timeout)["collection_name"] != collection:
-        client.alter_alias(collection, alias, timeout=timeout)
-    if not others:
+    if alias not in await client.list_aliases(collection, timeout=seconds):
+        await client.alter_alias(collection, alias, timeout=seconds)
+    stored = await client.list_collections(timeout=seconds)
+    dropped = [each for each in others if each in stored]
+    if not dropped:
         return
     # A drop can cost other collections on the same log channel their unflushed rows if the server is killed after
     # it (seen in Milvus 2.3.5), so nothing stays unflushed.
-    for each in client.list_collections(timeout=timeout):
-        if each.startswith(f"{_PREFIX}_"):
-            client.flush(each, timeout=timeout)
-    for other in others:
-        client.release_collection(other, timeout=timeout)
-        client.drop_collection(other, timeout=timeout)
+    ours = [each for each in stored if each.startswith(f"{_PREFIX}_")]
+    await asyncio.gather(*(client.flush(each, timeout=seconds) for each in ours))
+    for each in dropped:
+        await client.release_collection(each, timeout=seconds)
+        await client.drop_collection(each, timeout=seconds)
 
 
 def _schema(client: MilvusClient, dimension: int) -> Any:

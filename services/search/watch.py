@@ -43,7 +43,7 @@ class WatchedShard:
             async with asyncio.timeout(self._probe_timeout):
                 await self.store.probe()
         except TimeoutError:
-            self.lose(UnavailableError(f"shard {self.shard.name} does not answer"))
+            self.lose(UnavailableError(f"shard {self.shard.name} does not answer within {self._probe_timeout:g} s"))
         except ServiceError as error:
             self.lose(error)
         else:

@@ -14,6 +14,7 @@ from grpc_health.v1.health_pb2_grpc import HealthServicer
 Check = Callable[[], Awaitable[bool]]
 
 _INTERVAL = 1.0  # seconds between polls of the dependencies, and how long one may take to answer
+_NOTICE = 0.2  # seconds from the word that a server drains until it refuses calls
 _log = structlog.get_logger()
 
 
@@ -29,7 +30,9 @@ class Health(HealthServicer):  # type: ignore[misc]
         self._checks = checks
         self._lost: frozenset[str] = frozenset()
         self._serving = False
-        self._closed = False
+        self._draining = False
+        self._released = False
+        self._watchers = 0
         self._changed = asyncio.Event()
 
     async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
@@ -41,14 +44,16 @@ class Health(HealthServicer):  # type: ignore[misc]
         self, request: HealthCheckRequest, _context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
         last = None
-        while True:
-            changed, status = self._changed, self._status(request.service)
-            if status != last:
-                yield HealthCheckResponse(status=status)
-                last = status
-            if self._closed:  # or the stream would hold the server up until the end of its grace
-                return
-            await changed.wait()
+        self._watchers += 1
+        try:
+            while not self._released:
+                changed, status = self._changed, self._status(request.service)
+                if status != last:
+                    yield HealthCheckResponse(status=status)
+                    last = status
+                await changed.wait()
+        finally:
+            self._watchers -= 1
 
     async def poll(self) -> None:
         """Asks every dependency once, at the same time."""
@@ -67,10 +72,17 @@ class Health(HealthServicer):  # type: ignore[misc]
             await asyncio.sleep(_INTERVAL)
             await self.poll()
 
-    def close(self) -> None:
-        """NOT_SERVING for good; those who watch are told and let go."""
-        self._closed = True
+    async def drain(self) -> None:
+        """NOT_SERVING for good; returns when those who watch had the time to turn elsewhere."""
+        self._draining = True
         self._serving = False
+        self._notify()
+        if self._watchers:
+            await asyncio.sleep(_NOTICE)
+
+    def release(self) -> None:
+        """Ends the streams of those who watch, which would hold a stopping server up until the end of its grace."""
+        self._released = True
         self._notify()
 
     def _status(self, service: str) -> Any:
@@ -79,7 +91,7 @@ class Health(HealthServicer):  # type: ignore[misc]
         return HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
 
     def _set(self, *, serving: bool) -> None:
-        if not self._closed and serving != self._serving:
+        if not self._draining and serving != self._serving:
             self._serving = serving
             self._notify()
 

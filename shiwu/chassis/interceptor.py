@@ -45,13 +45,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """max_concurrent: calls served at once; more are refused with OverloadedError."""
         self._max_concurrent = max_concurrent
         self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._handlers: dict[str, _Handler] = {}
-
-    async def idle(self) -> None:
-        """Returns when no call is under way."""
-        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -78,7 +72,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def respond(request: Any, context: _Context) -> Any:
             start = time.perf_counter()
             metrics.started()
-            self._enter()
+            self._in_flight += 1
             call, span = _begin(method, context)
             failure: BaseException | None = None
             try:
@@ -89,7 +83,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await _abort(error, call, context)
                 raise
             finally:
-                self._leave()
+                self._in_flight -= 1
                 code = _code(failure, call, context)
                 seconds = time.perf_counter() - start
                 metrics.handled(code, seconds)
@@ -109,15 +103,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if self._in_flight > self._max_concurrent:
             msg = f"{self._max_concurrent} calls are already being served"
             raise OverloadedError(msg, retry_after=1.0)
-
-    def _enter(self) -> None:
-        self._in_flight += 1
-        self._idle.clear()
-
-    def _leave(self) -> None:
-        self._in_flight -= 1
-        if self._in_flight == 0:
-            self._idle.set()
 
 
 def _answering(behaviour: Any) -> Callable[[Any, _Context], Awaitable[Any]]:

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from shiwu.chassis.calls import current_call
 
+# json.dumps would build an encoder for every line.
+_JSON = json.JSONEncoder(default=repr)
+
 
 def configure(service: str, level: str = "info", style: Literal["json", "console"] = "json") -> None:
     """Sets up structlog, and the standard library's logging for what libraries say; repeatable."""
     number = logging.getLevelNamesMapping()[level.upper()]
 
-    def add_service(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    def add_context(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        event["level"] = event.get("level", method)
+        event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         event["service"] = service
+        call = current_call.get()
+        if call is not None:
+            event["method"] = call.method
+            event["request_id"] = call.request_id
+            event["trace_id"] = call.trace_id
         return event
 
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        add_service,
-        _add_call,
-    ]
-    rendering: list[Processor] = _rendering(style)
+    rendering = _rendering(style)
     structlog.configure(
-        processors=[*shared, *rendering],
+        processors=[add_context, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -36,27 +42,22 @@ def configure(service: str, level: str = "info", style: Literal["json", "console
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, add_context],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # Libraries chat at info; what they warn of is worth reading.
-    root.setLevel(max(number, logging.WARNING) if level != "debug" else logging.INFO)
+    root.setLevel(logging.INFO if level == "debug" else max(number, logging.WARNING))
 
 
 def _rendering(style: Literal["json", "console"]) -> list[Processor]:
     if style == "console":
         # The default traceback of rich shows local variables, and with them payloads.
         return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    return [structlog.processors.format_exc_info, _to_json]
 
 
-def _add_call(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    call = current_call.get()
-    if call is not None:
-        event.setdefault("method", call.method)
-        event["request_id"] = call.request_id
-        event["trace_id"] = call.trace_id
-    return event
+def _to_json(_logger: WrappedLogger, _method: str, event: Any) -> str:
+    return _JSON.encode(event)

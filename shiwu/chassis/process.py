@@ -6,17 +6,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import NoReturn, TypeVar
 
 import structlog
 import uvloop
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from shiwu.chassis import logs
-from shiwu.chassis.settings import ServiceSettings
+from shiwu.chassis.settings import ObservabilitySettings, ServiceSettings, SettingsError, read_settings
 from shiwu.chassis.tracing import TracingError, export_spans
 
 _BAD_SETTINGS = 2
@@ -31,14 +29,12 @@ def run(main: Callable[[_Settings], Awaitable[None]], settings_type: type[_Setti
     models; 1 if `main` raises; 2 if the settings are wrong, with a message on stderr that names each.
     """
     _signals.install()
-    settings = _read(settings_type)
-    seen = settings.observability
-    logs.configure(name, seen.log_level, seen.log_format)
-    if seen.otlp_endpoint:
-        try:
-            export_spans(seen.otlp_endpoint, name)
-        except TracingError as error:
-            _refuse([str(error)])
+    try:
+        settings = read_settings(settings_type)
+        _observe(settings.observability, name)
+    except (SettingsError, TracingError) as error:
+        sys.stderr.write(f"settings are wrong:\n{error}\n")
+        sys.exit(_BAD_SETTINGS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_supervised(main(settings)))
         if _signals.interrupted:
@@ -51,6 +47,12 @@ def run(main: Callable[[_Settings], Awaitable[None]], settings_type: type[_Setti
 async def until_signalled() -> None:
     """Returns after SIGTERM or SIGINT. Only under `run`."""
     await _signals.wait()
+
+
+def _observe(settings: ObservabilitySettings, name: str) -> None:
+    logs.configure(name, settings.log_level, settings.log_format)
+    if settings.otlp_endpoint:
+        export_spans(settings.otlp_endpoint, name)
 
 
 async def _supervised(main: Awaitable[None]) -> int:
@@ -111,26 +113,3 @@ class _Signals:
 
 
 _signals = _Signals()
-
-
-def _read(settings_type: type[_Settings]) -> _Settings:
-    prefix = settings_type.model_config.get("env_prefix", "")
-    try:
-        return settings_type()
-    except SettingsError as error:  # what should be JSON and is not
-        _refuse([f"{prefix}*: {error}: {error.__cause__}"])
-    except ValidationError as error:
-        # The value stays out of the message: it may be a password.
-        _refuse(_variable(prefix, problem["loc"]) + ": " + problem["msg"] for problem in error.errors())
-
-
-def _variable(prefix: str, location: tuple[int | str, ...]) -> str:
-    names = [str(part).upper() for part in location if isinstance(part, str)]
-    places = [f"[{part}]" for part in location if isinstance(part, int)]
-    return prefix + "__".join(names) + "".join(places)
-
-
-def _refuse(problems: Iterable[str]) -> NoReturn:
-    lines = "".join(f"\n  {problem}" for problem in problems)
-    sys.stderr.write(f"settings are wrong:{lines}\n")
-    sys.exit(_BAD_SETTINGS)

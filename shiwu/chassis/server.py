@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -38,9 +39,8 @@ async def running(
     Raises OSError if a port cannot be had.
     """
     names = (name,) if isinstance(name, str) else tuple(name)
-    calls = CallInterceptor(settings.max_concurrent_rpcs)
     health = Health(names, checks or {})
-    server = grpc.aio.server(interceptors=[calls], options=_options(settings))
+    server = grpc.aio.server(interceptors=[CallInterceptor(settings.max_concurrent_rpcs)], options=_options(settings))
     add(server)
     add_HealthServicer_to_server(health, server)
     enable_server_reflection([*names, _HEALTH_NAME, REFLECTION_NAME], server)
@@ -54,21 +54,20 @@ async def running(
             yield port
         finally:
             following.cancel()
-            health.close()
-            await _drain(server, calls, settings.drain_seconds)
+            await _drain(server, health, settings.drain_seconds)
 
 
-async def _drain(server: grpc.aio.Server, calls: CallInterceptor, grace: float) -> None:
+async def _drain(server: grpc.aio.Server, health: Health, grace: float) -> None:
     _log.info("draining", seconds=grace)
-    stopping = asyncio.create_task(server.stop(grace))  # refuses new calls at once
-    try:
-        async with asyncio.timeout(grace):
-            await calls.idle()
-    except TimeoutError:
-        _log.warning("calls were cut off", after_seconds=grace)
-    await server.stop(None)  # what is left now are streams of health and reflection
+    # First word that no more calls are wanted, then refusal: a call that is arriving while the server begins to stop
+    # would be lost, and not retried, since nobody knows whether it was served.
+    await health.drain()
+    start = time.monotonic()
+    stopping = asyncio.create_task(server.stop(grace))
+    health.release()
     await stopping
-    _log.info("stopped")
+    seconds = round(time.monotonic() - start, 2)
+    _log.info("stopped", seconds=seconds, cut_off=seconds >= grace > 0)
 
 
 def _bind(server: grpc.aio.Server, settings: ServerSettings) -> int:

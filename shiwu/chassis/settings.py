@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class SettingsError(ValueError):
+    """Settings are wrong; the message has a line for each problem, which begins with the name of the variable."""
 
 
 class _Section(BaseModel):
@@ -99,3 +106,47 @@ class _StrictEnvironment(EnvSettingsSource):
             if name != variable and name.split(delimiter)[0] not in self.settings_cls.model_fields:
                 values[name] = value
         return values
+
+    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
+        try:
+            return super().prepare_field_value(field_name, field, value, value_is_complex)
+        except ValueError:  # not JSON; the model says better than this what it should have been
+            return value
+
+
+_Settings = TypeVar("_Settings", bound=BaseSettings)
+
+
+def read_settings(settings_type: type[_Settings]) -> _Settings:
+    """The settings that the environment holds. Raises SettingsError, which names every variable that is wrong."""
+    prefix = settings_type.model_config.get("env_prefix", "")
+    try:
+        return settings_type()
+    except ValidationError as error:
+        known = list(_variables(settings_type, prefix))
+        problems = [
+            _problem(prefix, problem["loc"], problem["type"], problem["msg"], known) for problem in error.errors()
+        ]
+    raise SettingsError("\n".join(problems))
+
+
+def _problem(prefix: str, location: Sequence[int | str], kind: str, message: str, known: Sequence[str]) -> str:
+    """One line about one value, which itself stays out of it: it may be a password."""
+    variable = prefix + "__".join(part.upper() for part in location if isinstance(part, str))
+    place = "".join(f"[{part}]" for part in location if isinstance(part, int))
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
+        message = f"unknown setting; did you mean {near[0]}?" if near else f"unknown setting; known: {', '.join(known)}"
+    elif kind == "missing":
+        message = "must be set"
+    elif kind.removesuffix("_type") in ("tuple", "list", "set", "dict", "model"):
+        message += ", as JSON"
+    return f"{variable}{place}: {message.removeprefix('Value error, ')}"
+
+
+def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _variables(field.annotation, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"

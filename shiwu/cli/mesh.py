@@ -57,11 +57,11 @@ class Layout:
             "detector": {"DETECTOR_MODEL": str(models / "detector-lite0")},
             "embedder": {"EMBEDDER_MODELS": json.dumps([str(models / "embedder-lite0")])},
             "classifier": {"CLASSIFIER_MODELS": str(models)},
-            "search": {"SEARCH_HOME": str(home / "vectors")},
+            "search": {"SEARCH_HOME": str(home)},
             "catalog": {
                 "CATALOG_DATABASE_URL": f"sqlite+aiosqlite:///{home / 'catalog.db'}",
-                "CATALOG_DATA": str(home / "imports"),
-                "CATALOG_IMPORT_ROOTS": json.dumps([str(root.resolve()) for root in self.import_roots]),
+                "CATALOG_IMPORTS__ERRORS": str(home / "imports"),
+                "CATALOG_IMPORTS__ROOTS": json.dumps([str(root.resolve()) for root in self.import_roots]),
             },
         }[service]
         return own | {name: value for name, value in self.extra.items() if name.startswith(f"{prefix}_")}

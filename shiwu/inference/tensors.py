@@ -46,8 +46,8 @@ def check_inputs(inputs: Tensors, declared: Sequence[Declared]) -> None:
 
 def require_finite(name: str, values: NDArray[np.floating[Any]], model: str) -> None:
     """Raises ModelError if an output of `model` has NaN or infinity in it."""
-    # One pass without a mask: a sum is finite unless a member is not (or float32 overflows, then look closely).
-    if not np.isfinite(values.sum()) and not (finite := np.isfinite(values)).all():
+    finite = np.isfinite(values)
+    if not finite.all():
         wrong = values.size - int(np.count_nonzero(finite))
         msg = f"model {model} gave {wrong} numbers in {name} that are NaN or infinite"
         raise ModelError(msg)

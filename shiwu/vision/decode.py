@@ -22,6 +22,7 @@ from shiwu.vision.resize import Image
 _MAX_SCANS = 100
 # libjpeg's words for a file that ends too early. It fills what is missing with gray and only warns.
 _CUT = "remature end"
+_PNG_END = b"IEND\xaeB`\x82"
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _OTHERS = {
@@ -85,11 +86,11 @@ def decode(data: bytes, limits: Limits, min_side: int | None = None) -> Photo:
         _check_size(width, height, limits)
         orientation = _orientation(file)
         factor = 1 if min_side is None else max(1, max(width, height) // max(1, min_side))
-        pixels = _jpeg(data, file, factor) if isinstance(file, JpegImageFile) else _by_pillow(file, factor)
+        pixels = _pixels(data, file, factor)
     except ImageError:
         raise
     except Exception as error:  # decoders of damaged files raise about everything: OSError, SyntaxError, struct.error..
-        msg = f"the {kind} file is truncated or damaged: {error}"
+        msg = f"the {kind} file is truncated or damaged: {str(error).strip()}"
         raise ImageError(msg) from error
     if orientation >= 5:  # these four swap the axes
         width, height = height, width
@@ -129,6 +130,16 @@ def _orientation(file: ImageFile.ImageFile) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
+def _pixels(data: bytes, file: ImageFile.ImageFile, factor: int) -> Image:
+    match file:
+        case JpegImageFile():
+            return _jpeg(data, file, factor)
+        case PngImageFile():
+            return _png(data, file, factor)
+        case _:
+            return _by_pillow(file, factor)
+
+
 def _jpeg(data: bytes, file: JpegImageFile, factor: int) -> Image:
     scans = data.count(b"\xff\xda")
     if scans > _MAX_SCANS:
@@ -150,6 +161,13 @@ def _jpeg(data: bytes, file: JpegImageFile, factor: int) -> Image:
             msg = "the JPEG file is truncated"
             raise ImageError(msg) from error
     return np.asarray(simplejpeg.decode_jpeg(data, strict=False, **size), np.uint8)
+
+
+def _png(data: bytes, file: PngImageFile, factor: int) -> Image:
+    if _PNG_END not in data:  # Pillow does not miss it
+        msg = "the PNG file is truncated"
+        raise ImageError(msg)
+    return _by_pillow(file, factor)
 
 
 def _by_pillow(file: ImageFile.ImageFile, factor: int) -> Image:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from offline.training.detector.export import release
 from offline.training.detector.library import load_library
 from offline.training.detector.model import Detector
 from offline.training.detector.train import CHECKPOINT, Recipe, Trainer, load_average
+
+_MIN_SCORE: Final = 0.2
+_NMS_IOU: Final = 0.5
 
 
 def main() -> None:
@@ -19,13 +23,13 @@ def main() -> None:
     if args.resume and checkpoint.exists():
         trainer.load(checkpoint)
     trainer.run(library, args.runs)
-    release(Detector(load_average(checkpoint), 0.35), args.out, args.version, 0.2, 0.5)
+    release(Detector(load_average(checkpoint)), args.out, args.version, _MIN_SCORE, _NMS_IOU)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m offline.training.detector", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the image sets")
-    parser.add_argument("--stamps", type=Path, help="folder of photographed stamps with alpha (tuxpaint-stamps-default)")
+    parser.add_argument("--stamps", type=Path, help="folder of stamps with alpha (package tuxpaint-stamps-default)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the released model")
     parser.add_argument("--runs", type=Path, default=Path("runs/detector"), help="folder for checkpoints and caches")
     parser.add_argument("--steps", type=int, default=Recipe().steps)

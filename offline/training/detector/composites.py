@@ -109,7 +109,7 @@ class Scenes:
 
     def _background(self, rng: Generator) -> Image:
         aspect = float(rng.choice([3 / 4, 4 / 3, 1.0, 9 / 16, 16 / 9, 2 / 3], p=[0.34, 0.22, 0.22, 0.08, 0.06, 0.08]))
-        width, height = (self._side, round(self._side / aspect)) if aspect > 1 else (round(self._side * aspect), self._side)
+        width, height = round(self._side * min(aspect, 1.0)), round(self._side / max(aspect, 1.0))
         kind = rng.random()
         if kind < 0.1:
             level = np.array([255.0] * 3) if rng.random() < 0.5 else rng.uniform(0, 255, 3)

@@ -59,7 +59,7 @@ class Released:
         self._anchors = manifest.anchors.grid().boxes(manifest.preprocessing.size)
 
     def detect(self, image: Image) -> Detections:
-        """Boxes in pixels of the image; each has its best category, and overlapping ones are dropped whatever theirs."""
+        """Boxes in pixels of the image, each with its best category; suppression does not look at categories."""
         pre = self.manifest.preprocessing
         square, placement = fit(image, pre.size, pre.fit, pre.fill)
         scores, deltas = self._session.run(["scores", "deltas"], {"image": square[None]})

@@ -76,7 +76,7 @@ class Examples(IterableDataset[Example]):
         return square, Truth(boxes[~tiny], truth.categories[~tiny], np.concatenate([ignored, boxes[tiny]]))
 
     def _single(self, rng: Generator) -> tuple[Image, Truth]:
-        """A photo of one thing; categories by the square root of their number, so that garments do not drown the rest."""
+        """A photo of one thing; categories by the square root of their number, lest garments drown the rest."""
         codes = list(self._singles)
         weights = np.sqrt([len(self._singles[c]) for c in codes])
         photos = self._singles[codes[rng.choice(len(codes), p=weights / weights.sum())]]

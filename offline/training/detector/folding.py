@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -17,12 +19,11 @@ def fold_batch_norm(module: nn.Module) -> None:
         if not isinstance(parent, nn.Sequential):
             continue
         children = list(parent.named_children())
-        for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+        for (name, conv), (norm_name, norm) in pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
-                if fused.groups > 1:
-                    fused = _Depthwise(fused)
-                parent.register_module(name, fused.requires_grad_(True))
+                merged = _Depthwise(fused) if fused.groups > 1 else fused
+                parent.register_module(name, merged.requires_grad_(True))
                 parent.register_module(norm_name, nn.Identity())
 
 

@@ -76,8 +76,9 @@ def locate(image: Image, wanted: Template) -> Boxes | None:
 
 def _describe(image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Keypoints (n, 2) in pixels of the image and their descriptors (n, 128)."""
-    gray = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC)
-    keypoints, features = cv2.SIFT_create(1500, contrastThreshold=0.02).detectAndCompute(gray, None)
+    size = (round(image.shape[1] * _ENLARGED), round(image.shape[0] * _ENLARGED))
+    gray = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC)
+    keypoints, features = cv2.SIFT.create(1500, contrastThreshold=0.02).detectAndCompute(gray, None)
     if features is None or not len(keypoints):
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
     points = np.array([k.pt for k in keypoints], np.float32) / _ENLARGED

@@ -1,4 +1,4 @@
-"""Which pixels of a picture belong to its one object, found without a model; pictures where that is doubtful are told."""
+"""Which pixels of a picture belong to its one object, found without a model, and how doubtful that is."""
 
 from __future__ import annotations
 
@@ -45,14 +45,17 @@ def on_white(image: Image, tolerance: int = 6) -> Mask:
     flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (255 << 8)
     cv2.floodFill(framed, reached, (0, 0), 0, (tolerance,) * 3, (tolerance,) * 3, flags)
     object_ = (reached[2:-2, 2:-2] == 0).astype(np.uint8)
-    return _main_parts(cv2.morphologyEx(object_, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), 0.05)
+    return _main_parts(_morph(object_, cv2.MORPH_OPEN, 3), 0.05)
 
 
 def by_contrast(image: Image) -> Matte | None:
-    """The object that stands out from the colours of the border (GrabCut, Rother et al., SIGGRAPH 2004); None without one."""
+    """The object that stands out from the colours of the border; None without one.
+
+    GrabCut (Rother et al., SIGGRAPH 2004), started from what the border's colours do not explain.
+    """
     scale = _SIDE / max(image.shape[:2])
     size = (max(16, round(image.shape[1] * scale)), max(16, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
     ring = np.ones(lab.shape[:2], bool)
     ring[_RING:-_RING, _RING:-_RING] = False
@@ -67,11 +70,9 @@ def by_contrast(image: Image) -> Matte | None:
         return None
     # GrabCut seeds its mixtures from OpenCV's own generator.
     cv2.setRNGSeed(1)
-    cv2.grabCut(small, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(small, guess, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     found = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    mask = _main_parts(found, 0.2)
+    mask = _main_parts(_morph(_morph(found, cv2.MORPH_OPEN, 3), cv2.MORPH_CLOSE, 5), 0.2)
     if not mask.any() or mask.all():
         return None
     agreement = float((mask & salient).sum() / (mask | salient).sum())
@@ -101,6 +102,10 @@ def _differs(lab: NDArray[np.float32], border: NDArray[np.float32]) -> Mask:
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
     different: Mask = levels > min(max(threshold, 30.0), 110.0)
     return different
+
+
+def _morph(mask: NDArray[np.uint8], operation: int, side: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.morphologyEx(mask, operation, np.ones((side, side), np.uint8)), np.uint8)
 
 
 def _main_parts(mask: NDArray[np.uint8], share: float) -> Mask:

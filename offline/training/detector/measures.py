@@ -79,7 +79,7 @@ def centre_hits(case: Case, side: float) -> bool:
     """Whether the centre crop with `side` of the picture's sides meets the main object."""
     middle = np.array([case.width, case.height] * 2, np.float32) / 2
     half = middle * side
-    crop = (middle + half * np.array([-1, -1, 1, 1], np.float32))[None]
+    crop = (middle + half * np.array([-1, -1, 1, 1], np.float32)).astype(np.float32)[None]
     return bool(geometry.iou(case.truth.boxes[[case.main]], crop)[0, 0] >= IOU)
 
 

@@ -9,7 +9,7 @@ And the towers have batch norm, one per level (Tan et al., EfficientDet, CVPR 20
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,12 @@ class RetinaNet(nn.Module):
     """(batch, SIZE, SIZE, 3) uint8 RGB to `Heads`."""
 
     def __init__(
-        self, backbone: Backbone, grid: AnchorGrid = GRID, channels: int = _CHANNELS, depth: int = 3, width: int = len(CATEGORIES)
+        self,
+        backbone: Backbone,
+        grid: AnchorGrid = GRID,
+        channels: int = _CHANNELS,
+        depth: int = 3,
+        width: int = len(CATEGORIES),
     ) -> None:
         super().__init__()
         levels = len(grid.strides)
@@ -79,24 +84,24 @@ class RetinaNet(nn.Module):
 class Detector(nn.Module):
     """What is exported: images to "scores" (batch, anchors, categories) and "deltas" (batch, anchors, 4).
 
-    A score is objectness * P(category | object) ** sharpness. A sharpness below 1 keeps a sure object of doubtful
-    category above a doubtful object of sure category, since consumers rank objects by their best score.
+    A score is objectness * P(category) / P(the anchor's likeliest category). So an object's best score is its
+    objectness, by which consumers rank: a sure object of doubtful category stays above a doubtful object of sure
+    category. And its scores divided by their sum, as the category vote does, are P(category).
     """
 
-    def __init__(self, net: RetinaNet, sharpness: float) -> None:
+    def __init__(self, net: RetinaNet) -> None:
         super().__init__()
         self.net = net
-        self.sharpness = sharpness
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         heads = self.net(image)
-        return scores_of(heads, self.sharpness), heads.deltas
+        return scores_of(heads), heads.deltas
 
 
-def scores_of(heads: Heads, sharpness: float) -> Tensor:
+def scores_of(heads: Heads) -> Tensor:
     """Scores in 0..1 of every anchor and category, (batch, anchors, categories)."""
-    share = torch.exp(functional.log_softmax(heads.categories, dim=2) * sharpness)
-    return torch.sigmoid(heads.objectness).unsqueeze(2) * share
+    relative = torch.exp(heads.categories - heads.categories.amax(dim=2, keepdim=True))
+    return torch.sigmoid(heads.objectness).unsqueeze(2) * relative
 
 
 class FeaturePyramid(nn.Module):
@@ -130,8 +135,8 @@ class _Tower(nn.Module):
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         for conv, norms in zip(self.convs, self.norms, strict=True):
-            assert isinstance(norms, nn.ModuleList)
-            levels = [functional.relu(norm(conv(x))) for norm, x in zip(norms, levels, strict=True)]
+            each = cast("nn.ModuleList", norms)
+            levels = [functional.relu(norm(conv(x))) for norm, x in zip(each, levels, strict=True)]
         return levels
 
 
@@ -143,9 +148,8 @@ def _unit(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequentia
 
 def _per_anchor(x: Tensor, width: int) -> Tensor:
     """(batch, per_cell * width, rows, columns) to (batch, rows * columns * per_cell, width)."""
-    return x.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, width))
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:
-    assert conv.bias is not None
-    return conv.bias
+    return cast("Tensor", conv.bias)

@@ -1,7 +1,8 @@
-"""Putting one cut-out into a picture so that the paste is hard to tell (Dwibedi et al., Cut, Paste and Learn, ICCV 2017)."""
+"""Pasting a cut-out so that the paste is hard to tell (Dwibedi et al., Cut, Paste and Learn, ICCV 2017)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -35,27 +36,27 @@ def pose(cutout: Cutout, area: float, upright: float, rng: Generator) -> Sprite 
     turn = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]], np.float32)
     stretch = np.array([np.exp(rng.normal(0, 0.1)), 1.0], np.float32)
     flip = np.array([-1.0 if rng.random() < 0.4 else 1.0, 1.0], np.float32)
-    placed = (corners - corners.mean(axis=0)) * stretch * flip @ turn.T
+    placed: NDArray[np.float32] = (corners - corners.mean(axis=0)) * stretch * flip @ turn.T
     extent = np.ptp(placed, axis=0)
-    placed = placed * np.sqrt(area / max(extent.prod(), 1.0))
-    placed += rng.normal(0, 0.04, placed.shape) * np.ptp(placed, axis=0)
+    placed = placed * np.float32(math.sqrt(area / max(float(extent.prod()), 1.0)))
+    placed += (rng.normal(0, 0.04, placed.shape) * np.ptp(placed, axis=0)).astype(np.float32)
     placed -= placed.min(axis=0)
     out = np.ceil(placed.max(axis=0)).astype(int)
     if out.min() < 6 or out.max() > 900:
         return None
-    shrink = np.sqrt(area / (height * width))
+    shrink = math.sqrt(area / (height * width))
     pixels, alpha = cutout.pixels, cutout.alpha
     if shrink < 0.6:
         # Warping far down would alias.
         size = (max(4, int(width * shrink * 1.3)), max(4, int(height * shrink * 1.3)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
         alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.uint8)
-        corners = corners * np.array(size, np.float32) / np.array([width, height], np.float32)
+        corners *= np.array([size[0] / width, size[1] / height], np.float32)
     matrix = cv2.getPerspectiveTransform(corners, placed.astype(np.float32))
     size = (int(out[0]), int(out[1]))
     warped = cv2.warpPerspective(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.warpPerspective(alpha, matrix, size, flags=cv2.INTER_LINEAR)
-    return Sprite(np.asarray(warped, np.float32), np.asarray(mask, np.float32) / 255)
+    return Sprite(np.asarray(warped, np.float32), np.asarray(mask, np.float32) / np.float32(255))
 
 
 def relight(sprite: Sprite, surroundings: NDArray[np.float32], rng: Generator) -> Sprite:
@@ -81,23 +82,22 @@ def soften(sprite: Sprite, rng: Generator) -> Sprite:
     alpha, pixels = sprite.alpha, sprite.pixels
     edge = rng.random()
     if edge < 0.35:
-        alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.5, 1.6))
+        alpha = _blurred(alpha, rng.uniform(0.5, 1.6))
     elif edge < 0.75:
-        alpha = cv2.erode(alpha, np.ones((3, 3), np.uint8))
-        alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.4, 1.0))
+        alpha = np.asarray(cv2.erode(alpha, np.ones((3, 3), np.uint8)), np.float32)
+        alpha = _blurred(alpha, rng.uniform(0.4, 1.0))
     if rng.random() < 0.3:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.5, 1.8))
-    return Sprite(np.asarray(pixels, np.float32), np.asarray(alpha, np.float32))
+        pixels = _blurred(pixels, rng.uniform(0.5, 1.8))
+    return Sprite(pixels, alpha)
 
 
 def paste(canvas: NDArray[np.float32], sprite: Sprite, left: int, top: int, rng: Generator) -> NDArray[np.bool_]:
     """Draws the sprite with its shadow at (left, top), which may lie outside; returns the pixels that it covers."""
     covered = np.zeros(canvas.shape[:2], bool)
     if rng.random() < 0.6:
-        spread = max(1.0, 0.03 * float(np.sqrt(sprite.alpha.size)) * rng.uniform(0.5, 2.0))
+        spread = max(1.0, 0.03 * math.sqrt(sprite.alpha.size) * rng.uniform(0.5, 2.0))
         pad = int(2 * spread) + 1
-        shadow = cv2.copyMakeBorder(sprite.alpha, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
-        shadow = np.asarray(cv2.GaussianBlur(shadow, (0, 0), spread), np.float32) * rng.uniform(0.15, 0.6)
+        shadow = _blurred(np.pad(sprite.alpha, pad), spread) * np.float32(rng.uniform(0.15, 0.6))
         shift = rng.normal(0, spread, 2)
         y, x, window = _window(canvas, shadow, int(left - pad + shift[0]), int(top - pad + abs(shift[1])))
         canvas[y, x] *= 1 - window[..., None]
@@ -118,6 +118,10 @@ def _window(
     return slice(y1, y2), slice(x1, x2), patch[y1 - top : y2 - top, x1 - left : x2 - left]
 
 
+def _blurred(patch: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(patch, (0, 0), sigma), np.float32)
+
+
 def develop(canvas: NDArray[np.float32], rng: Generator) -> Image:
     """What a camera does to the whole picture: exposure, colour, noise, blur, JPEG."""
     pixels = canvas * np.exp(rng.normal(0, 0.15))
@@ -130,10 +134,10 @@ def develop(canvas: NDArray[np.float32], rng: Generator) -> Image:
         gray = pixels.mean(axis=2, keepdims=True)
         pixels = gray + (pixels - gray) * rng.uniform(0.0 if rng.random() < 0.1 else 0.5, 1.4)
     if rng.random() < 0.3:
-        pixels = cv2.GaussianBlur(np.asarray(pixels, np.float32), (0, 0), rng.uniform(0.4, 1.4))
+        pixels = _blurred(np.asarray(pixels, np.float32), rng.uniform(0.4, 1.4))
     if rng.random() < 0.4:
         pixels = pixels + rng.standard_normal(pixels.shape, np.float32) * rng.uniform(1, 9)
-    image = np.clip(pixels, 0, 255).astype(np.uint8)
+    image: Image = np.clip(pixels, 0, 255).astype(np.uint8)
     if rng.random() < 0.7:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))]
         image = np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), np.uint8)

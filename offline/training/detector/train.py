@@ -52,8 +52,8 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.step = 0
-        self.net = build(recipe.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.net)
+        self.net: RetinaNet = build(recipe.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average: RetinaNet = copy.deepcopy(self.net)
         backbone = [p for p in self.net.backbone.parameters() if p.requires_grad]
         owned = {id(p) for p in self.net.backbone.parameters()}
         rest = [p for p in self.net.parameters() if id(p) not in owned]
@@ -65,7 +65,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=recipe.decay)
         self._anchors = torch.from_numpy(GRID.boxes(SIZE))
 
-    def run(self, library: Library, folder: Path) -> nn.Module:
+    def run(self, library: Library, folder: Path) -> RetinaNet:
         """Trains up to the last step, saving to `folder` on the way; the averaged network."""
         keep_memory()
         torch.set_num_threads(1)
@@ -100,7 +100,7 @@ class Trainer:
             heads = self.net(images)
         parts = losses(heads, Targets(*targets), self._anchors)
         total = parts.objectness + parts.categories + _BOX_WEIGHT * parts.boxes
-        total.backward()
+        torch.autograd.backward(total)
         nn.utils.clip_grad_norm_(self.net.parameters(), _CLIP)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -27,13 +27,13 @@ def squares(images: Iterable[Image], how: Preprocessing) -> np.ndarray[tuple[int
     return np.stack([fit(image, how.size, how.fit, how.fill)[0] for image in images])
 
 
-def in_batches(run: Callable[[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]], Vectors], how: Preprocessing) -> EmbedImages:
+def in_batches(
+    run: Callable[[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]], Vectors], how: Preprocessing
+) -> EmbedImages:
     """An EmbedImages from a model that reads prepared squares."""
 
     def embed(images: Sequence[Image]) -> Vectors:
-        return np.concatenate(
-            [run(squares(images[i : i + _BATCH], how)) for i in range(0, len(images), _BATCH)]
-        )
+        return np.concatenate([run(squares(images[i : i + _BATCH], how)) for i in range(0, len(images), _BATCH)])
 
     return embed
 

@@ -156,7 +156,9 @@ def _adopt(maker: _Maker) -> None:
 
 
 def _make(start: int) -> NDArray[np.uint8]:
-    assert _maker is not None
+    if _maker is None:
+        msg = "this process was not forked to make views"
+        raise RuntimeError(msg)
     return _maker(start)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offline.training.embedder.pool import Pool
-from offline.training.embedder.sources import GROUPS
+from offline.training.embedder.sources import GROUPS, Group
 
 Index = NDArray[np.int64]
 
-_SHARES = {"grocery": 12, "magento": 12, "ycb": 6, "single": 26}
+_SHARES: Final[dict[Group, int]] = {"grocery": 12, "magento": 12, "ycb": 6, "single": 26}
 """Products of each group in a batch."""
 _MAGENTO_STYLES = 4
 
@@ -27,9 +28,7 @@ class Batches:
         self._rng = np.random.default_rng(seed)
         self._clean = _by_product(pool, pool.clean)
         self._seen = _by_product(pool, ~pool.clean)
-        self._products = {
-            group: np.unique(pool.product[pool.group == i]) for i, group in enumerate(GROUPS)
-        }
+        self._products = {group: np.unique(pool.product[pool.group == i]) for i, group in enumerate(GROUPS)}
         magento = pool.group == GROUPS.index("magento")
         self._colourways = [
             np.unique(pool.product[magento & (pool.style == style)]) for style in np.unique(pool.style[magento])
@@ -45,12 +44,11 @@ class Batches:
             views += self._pick(self._clean, product, 1) + self._pick(self._seen, product, 2)
         for product in self._draw_colourways():
             views += self._pick(self._clean, product, 2) + self._pick(self._seen, product, 1)
-        for group in ("ycb", "single"):
-            for product in self._draw(group):
-                views += self._pick(self._clean, product, 1) + self._pick(self._seen, product, 1)
+        for product in (*self._draw("ycb"), *self._draw("single")):
+            views += self._pick(self._clean, product, 1) + self._pick(self._seen, product, 1)
         return np.array(views, np.int64)
 
-    def _draw(self, group: str) -> Index:
+    def _draw(self, group: Group) -> Index:
         products = self._products[group]
         return self._rng.choice(products, min(_SHARES[group], len(products)), replace=False)
 

@@ -24,7 +24,17 @@ _HUES: Final = (100, 220)
 
 STAMPS: Final = Path("/usr/share/tuxpaint/stamps")
 """Photographed cut-outs of the Debian package `tuxpaint-stamps-default`."""
-_STAMP_FOLDERS: Final = ("clothes", "food", "hobbies", "household", "medical", "seasonal", "sports", "animals", "plants")
+_STAMP_FOLDERS: Final = (
+    "clothes",
+    "food",
+    "hobbies",
+    "household",
+    "medical",
+    "seasonal",
+    "sports",
+    "animals",
+    "plants",
+)
 _STAMP_LEAVES: Final = ("cartoon", "money")
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from offline.training.embedder.losses import Memory, Proxies, Recall, contrast
 from offline.training.embedder.model import DESCRIPTOR, DIMENSION, Crown, start_as_pca
 from offline.training.embedder.pool import Pool
 from offline.training.embedder.sampling import Batches
+from offline.training.speed import channels_last
 
 _PCA_VIEWS = 8000
 
@@ -24,17 +25,17 @@ _PCA_VIEWS = 8000
 class Recipe:
     """Chosen by short measured runs; see the model card."""
 
-    steps: int = 1000
+    steps: int = 600
     head_rate: float = 1e-3
-    backbone_rate: float = 2e-4
+    backbone_rate: float = 3e-4
     weight_decay: float = 0.02
     warmup: int = 50
     temperature: float = 0.07
     memory: int = 4096
     proxy_weight: float = 0.3
-    style_weight: float = 0.0
+    style_weight: float = 0.1
     recall_weight: float = 0.5
-    ema: float = 0.995
+    ema: float = 0.99
     seed: int = 0
 
 
@@ -58,11 +59,11 @@ def train(crown: Crown, pool: Pool, recipe: Recipe, checkpoint: Path, save_every
     descriptors = torch.from_numpy(np.asarray(pool.descriptor[sample], np.float32))
     mean, std = descriptors.mean(dim=0), descriptors.std(dim=0) + 1e-4
     start_as_pca(crown, descriptors)
-    crown.to(memory_format=torch.channels_last)
+    channels_last(crown)
     task = _Task(crown, pool)
     _centre_proxies(task, pool)
     optimiser = _optimiser(task, recipe)
-    average = AveragedModel(crown, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+    average = AveragedModel(crown, avg_fn=lambda mean, new, _: mean.lerp(new, 1 - recipe.ema))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
     memory, style_memory = Memory(recipe.memory, DIMENSION), Memory(recipe.memory, DIMENSION)
     start = 0

@@ -35,7 +35,7 @@ def shop_view(picture: Picture, size: int, rng: np.random.Generator) -> Image:
 def phone_view(picture: Picture, backgrounds: Sequence[Image], size: int, rng: np.random.Generator) -> Image:
     """The thing held before or lying on a background, seen at an angle, in bad light, cropped by a box that errs."""
     corners = _corners(picture.rgb, rng, angle=_angle(rng), tilt=0.14)
-    ground = _part(backgrounds[rng.integers(len(backgrounds))], rng)
+    ground = _part(backgrounds[int(rng.integers(len(backgrounds)))], rng)
     rgb = _crop(picture, corners, rng.uniform(-0.1, 0.28, 4), ground, size)
     if rng.random() < 0.25:
         rgb = _something_before(rgb, backgrounds, rng)
@@ -105,9 +105,7 @@ def _corners(rgb: Image, rng: np.random.Generator, angle: float, tilt: float) ->
     return (leant @ _turn(angle).T).astype(np.float32)
 
 
-def _crop(
-    picture: Picture, corners: _Points, margins: NDArray[np.float64], ground: Image, size: int
-) -> Image:
+def _crop(picture: Picture, corners: _Points, margins: NDArray[np.float64], ground: Image, size: int) -> Image:
     """The picture warped to `corners` over `ground`, cut to its bounding box plus `margins` (left, top, right, bottom)."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     side = high - low
@@ -155,7 +153,7 @@ def _something_before(rgb: Image, backgrounds: Sequence[Image], rng: np.random.G
         w = width
     top = 0 if rng.random() < 0.5 else height - h
     left = 0 if rng.random() < 0.5 else width - w
-    patch = cv2.resize(_part(backgrounds[rng.integers(len(backgrounds))], rng), (max(1, w), max(1, h)))
+    patch = cv2.resize(_part(backgrounds[int(rng.integers(len(backgrounds)))], rng), (max(1, w), max(1, h)))
     result = rgb.copy()
     result[top : top + h, left : left + w] = patch[:h, :w]
     return result

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from shiwu.vision.resize import Image
+
+
+_Light = NDArray[np.float32]
 
 
 def phone_light(rgb: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
@@ -13,8 +17,8 @@ def phone_light(rgb: Image, rng: np.random.Generator, strength: float = 1.0) -> 
 
     The cast stays small: colour tells products apart, and cameras balance white.
     """
-    x = rgb.astype(np.float32) / 255
-    x = np.power(x, np.exp(rng.uniform(-0.35, 0.35) * strength))
+    x: _Light = rgb.astype(np.float32) / 255
+    x = np.power(x, np.float32(np.exp(rng.uniform(-0.35, 0.35) * strength)))
     x *= 1 + rng.uniform(-0.25, 0.2) * strength
     x *= (1 + rng.uniform(-0.08, 0.08, 3) * strength).astype(np.float32)
     height, width = x.shape[:2]
@@ -34,7 +38,7 @@ def phone_light(rgb: Image, rng: np.random.Generator, strength: float = 1.0) -> 
     return result
 
 
-def _slope(height: int, width: int, rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _slope(height: int, width: int, rng: np.random.Generator) -> _Light:
     """Light that falls off to one side."""
     dx, dy = rng.uniform(-0.35, 0.35, 2)
     x = np.linspace(-1, 1, width, dtype=np.float32)
@@ -43,7 +47,7 @@ def _slope(height: int, width: int, rng: np.random.Generator) -> np.ndarray[tupl
     return slope.astype(np.float32)
 
 
-def _glare(height: int, width: int, rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _glare(height: int, width: int, rng: np.random.Generator) -> _Light:
     """A reflected lamp: a bright soft spot."""
     x = np.arange(width, dtype=np.float32) - np.float32(rng.uniform(0, width))
     y = np.arange(height, dtype=np.float32) - np.float32(rng.uniform(0, height))
@@ -52,9 +56,7 @@ def _glare(height: int, width: int, rng: np.random.Generator) -> np.ndarray[tupl
     return spot.astype(np.float32)
 
 
-def _blur(
-    x: np.ndarray[tuple[int, ...], np.dtype[np.float32]], rng: np.random.Generator
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _blur(x: _Light, rng: np.random.Generator) -> _Light:
     """Out of focus, moved, or enlarged from few pixels."""
     kind = rng.integers(3)
     if kind == 0:

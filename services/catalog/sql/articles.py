@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, insert, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +20,15 @@ from shiwu.chassis.errors import NotFoundError
 
 _ROWS = Rows(tables.articles, Article, "article_id", "article")
 _NUMBER = tables.articles.c.number
+
+
+ARTICLES = select(_NUMBER, *_ROWS.columns)
+"""What articles are read by."""
+_LINKS = (
+    select(tables.article_products.c.number, tables.article_products.c.product_id)
+    .where(tables.article_products.c.number.in_(bindparam("numbers", expanding=True)))
+    .order_by(tables.article_products.c.number, tables.article_products.c.position)
+)
 
 
 class Articles:
@@ -40,22 +49,24 @@ class Articles:
 
     async def get_article(self, article_id: str) -> Article:
         async with self._database.read("get_article") as connection:
-            statement = select_articles().where(_ROWS.key_column == article_id)
-            return _only(await read_articles(connection, statement), article_id)
+            statement = ARTICLES.where(_ROWS.key_column == article_id)
+            return _only(await connection.run_sync(read_articles, statement), article_id)
 
     async def list_articles(self, *, after: str, limit: int) -> list[Article]:
-        statement = select_articles().where(_ROWS.key_column > after).order_by(_ROWS.key_column).limit(limit)
+        statement = ARTICLES.where(_ROWS.key_column > after).order_by(_ROWS.key_column).limit(limit)
         async with self._database.read("list_articles") as connection:
-            return await read_articles(connection, statement)
+            return await connection.run_sync(read_articles, statement)
 
     async def search_articles(self, query: str, *, offset: int, limit: int) -> list[Article]:
         words = query_words(query)
         if not words:
             return []
-        hits = self._full_text.having_all(words)
-        statement = select_articles().join(hits, hits.c.number == _NUMBER).order_by(hits.c.rank, _ROWS.key_column)
+        hits = self._full_text.hits
+        statement = ARTICLES.join(hits, hits.c.number == _NUMBER).order_by(hits.c.rank, _ROWS.key_column)
         async with self._database.read("search_articles") as connection:
-            return await read_articles(connection, statement.offset(offset).limit(limit))
+            return await connection.run_sync(
+                read_articles, statement.offset(offset).limit(limit), words=self._full_text.all_of(words)
+            )
 
     async def update_article(self, article_id: str, changes: Mapping[str, object]) -> Article:
         values = {name: value for name, value in changes.items() if name != "product_ids"}
@@ -68,8 +79,8 @@ class Articles:
                     delete(tables.article_products).where(tables.article_products.c.number == number)
                 )
                 await _link(connection, number, changes["product_ids"])
-            statement = select_articles().where(_ROWS.key_column == article_id)
-            return _only(await read_articles(connection, statement), article_id)
+            statement = ARTICLES.where(_ROWS.key_column == article_id)
+            return _only(await connection.run_sync(read_articles, statement), article_id)
 
     async def delete_article(self, article_id: str) -> None:
         async with self._database.write("delete_article") as connection:
@@ -78,23 +89,17 @@ class Articles:
             await _ROWS.delete(connection, article_id)
 
 
-def select_articles() -> Select[Any]:
-    """Articles as `read_articles` needs them."""
-    return select(_NUMBER, *_ROWS.columns)
+def read_articles(connection: Connection, /, statement: Select[Any], **values: object) -> list[Article]:
+    """The articles that a statement made from `ARTICLES` finds, with the products that they are about."""
+    return complete(connection, connection.execute(statement, values).all())
 
 
-async def read_articles(connection: AsyncConnection, statement: Select[Any]) -> list[Article]:
-    """The articles that a statement made from `select_articles` finds, with the products that they are about."""
-    rows = (await connection.execute(statement)).all()
+def complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[Article]:
+    """The articles of rows of `ARTICLES`, with the products that they are about."""
     if not rows:
         return []
-    links = tables.article_products.c
     about: defaultdict[int, list[str]] = defaultdict(list)
-    for number, product_id in await connection.execute(
-        select(links.number, links.product_id)
-        .where(links.number.in_([row.number for row in rows]))
-        .order_by(links.number, links.position)
-    ):
+    for number, product_id in connection.execute(_LINKS, {"numbers": [row.number for row in rows]}):
         about[number].append(product_id)
     return [_article(row, about[row.number]) for row in rows]
 

@@ -51,10 +51,10 @@ class Batches:
         try:
             async with connection.begin_nested():  # PostgreSQL answers nothing more in a transaction that failed
                 result = await connection.execute(self._upsert(rows), [values[key] for key in sorted(values)])
+                return len(result.all())
         except IntegrityError as error:
             violated(error)
             raise await _dangling(connection, rows, values.values()) from error
-        return result.rowcount
 
     def _upsert(self, rows: Rows[Any]) -> Any:
         insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
@@ -67,7 +67,9 @@ class Batches:
         if "revision" in table.c:
             changes |= {"index_time": None, "revision": table.c.revision + 1}
         differs = or_(*(table.c[name].is_distinct_from(statement.excluded[name]) for name in facts))
-        return statement.on_conflict_do_update(index_elements=[rows.key], set_=changes, where=differs)
+        return statement.on_conflict_do_update(index_elements=[rows.key], set_=changes, where=differs).returning(
+            rows.key_column
+        )
 
     async def _record(self, connection: AsyncConnection, progress: Progress, written: int) -> None:
         imports, problems = tables.operations, tables.problems
@@ -93,7 +95,7 @@ class Batches:
             & (imports.c.state == State.RUNNING)
         )
         if not (await connection.execute(update(imports).where(held).values(changes))).rowcount:
-            msg = f"import {progress.operation_id!r} is not {progress.owner!r}'s any more"
+            msg = f"import {progress.operation_id!r} is not held by {progress.owner!r} any more"
             raise PreconditionError(msg)
 
 
@@ -117,4 +119,4 @@ async def _dangling(connection: AsyncConnection, rows: Rows[Any], values: Iterab
     wanted = sorted({value[rows.refers_to] for value in values if value[rows.refers_to]})
     known = set((await connection.execute(select(target).where(target.in_(wanted)))).scalars())
     missing = next((key for key in wanted if key not in known), "one of them")
-    return NotFoundError(f"{rows.refers_to} of a {rows.noun}: {missing!r} does not exist")
+    return NotFoundError(f"{rows.noun}: {rows.refers_to} {missing!r} does not exist")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shiwu.chassis.errors import UnavailableError
 from shiwu.chassis.metrics import timed_store
+
+T = TypeVar("T")
 
 _BUSY_SECONDS = 5
 """How long a writer waits for another one before the caller is told to try again."""
@@ -25,6 +29,7 @@ class Database:
         """connections: at most so many at a time."""
         self.engine = _engine(url, connections)
         self.dialect = self.engine.dialect.name
+        self._in_thread = _InThread(url, connections) if self.dialect == "sqlite" else None
 
     @asynccontextmanager
     async def read(self, operation: str) -> AsyncIterator[AsyncConnection]:
@@ -42,6 +47,18 @@ class Database:
                 async with connection.begin():
                     yield connection
 
+    async def query(self, operation: str, read: Callable[[Connection], T]) -> T:
+        """What `read` returns, given a transaction that only reads: for the hot path.
+
+        On SQLite all of its statements run in one visit to another thread; through `Database.read` each would take
+        four, which on busy machines cost more than the statements.
+        """
+        if self._in_thread is not None:
+            with timed_store(operation), _translated():
+                return await self._in_thread.run(read)
+        async with self.read(operation) as connection:
+            return await connection.run_sync(read)
+
     async def ready(self) -> bool:
         """Whether the database answers."""
         try:
@@ -53,6 +70,31 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._in_thread is not None:
+            self._in_thread.close()
+
+
+class _InThread:
+    """SQLite without an event loop, in threads."""
+
+    def __init__(self, url: str, connections: int) -> None:
+        self._engine = create_engine(
+            make_url(url).set(drivername="sqlite+pysqlite"), pool_size=connections, pool_timeout=_BUSY_SECONDS
+        )
+        event.listen(self._engine, "connect", _prepare_sqlite)
+        event.listen(self._engine, "begin", _begin_sqlite)
+        self._threads = ThreadPoolExecutor(connections, "sqlite")
+
+    async def run(self, read: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, read)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        self._engine.dispose()
+
+    def _read(self, read: Callable[[Connection], T]) -> T:
+        with self._engine.connect() as connection:
+            return read(connection)
 
 
 def _engine(url: str, connections: int) -> AsyncEngine:

@@ -37,6 +37,9 @@ _LAST_POSITION = 16_383
 class FullText(Protocol):
     """The words of articles. An article's number is its key."""
 
+    hits: Subquery
+    """(number, rank) of the articles that the bound parameter "words" matches; the lowest rank is the best."""
+
     async def put(self, connection: AsyncConnection, number: int, title: str, body: str) -> None:
         """Adds or replaces an article's words."""
         ...
@@ -45,12 +48,12 @@ class FullText(Protocol):
         """Forgets an article's words."""
         ...
 
-    def having_all(self, words: Sequence[str]) -> Subquery:
-        """(number, rank) of the articles with all these words (one at least); the lowest rank is the best."""
+    def all_of(self, words: Sequence[str]) -> str:
+        """What matches articles with all these words (one at least)."""
         ...
 
-    def titled_any(self, words: Sequence[str]) -> Subquery:
-        """(number, rank) of the articles with one of these words (one at least) in the title."""
+    def any_in_title(self, words: Sequence[str]) -> str:
+        """What matches articles with one of these words (one at least) in the title."""
         ...
 
 
@@ -58,8 +61,14 @@ def full_text(dialect: str) -> FullText:
     return Fts5() if dialect == "sqlite" else TsVector()
 
 
+def _hits(statement: str) -> Subquery:
+    return text(statement).columns(column("number", Integer), column("rank", Float)).subquery()
+
+
 class Fts5:
     """SQLite's extension; ranks by BM25, a word in the title counting as ten in the body."""
+
+    hits = _hits(f"SELECT rowid AS number, bm25({TABLE}, 10.0, 1.0) AS rank FROM {TABLE} WHERE {TABLE} MATCH :words")  # noqa: S608
 
     async def put(self, connection: AsyncConnection, number: int, title: str, body: str) -> None:
         await self.delete(connection, number)
@@ -72,26 +81,20 @@ class Fts5:
     async def delete(self, connection: AsyncConnection, number: int) -> None:
         await connection.execute(text(f"DELETE FROM {TABLE} WHERE rowid = :number"), {"number": number})  # noqa: S608
 
-    def having_all(self, words: Sequence[str]) -> Subquery:
-        return self._matching(" AND ".join(map(self._quoted, words)))
+    def all_of(self, words: Sequence[str]) -> str:
+        return " AND ".join(f'"{word}"' for word in words)
 
-    def titled_any(self, words: Sequence[str]) -> Subquery:
-        return self._matching(f"title : ({' OR '.join(map(self._quoted, words))})")
-
-    @staticmethod
-    def _matching(query: str) -> Subquery:
-        statement = f"SELECT rowid AS number, bm25({TABLE}, 10.0, 1.0) AS rank FROM {TABLE} WHERE {TABLE} MATCH :words"  # noqa: S608
-        return (
-            text(statement).bindparams(words=query).columns(column("number", Integer), column("rank", Float)).subquery()
-        )
-
-    @staticmethod
-    def _quoted(word: str) -> str:
-        return f'"{word}"'
+    def any_in_title(self, words: Sequence[str]) -> str:
+        return "title : (" + " OR ".join(f'"{word}"' for word in words) + ")"
 
 
 class TsVector:
     """PostgreSQL's own; ranks by ts_rank, a word in the title counting as ten in the body."""
+
+    hits = _hits(
+        f"SELECT number, -ts_rank('{{0.1, 0.1, 0.1, 1.0}}', terms, query, 1) AS rank"  # noqa: S608
+        f" FROM {TABLE}, CAST(:words AS tsquery) AS query WHERE terms @@ query"
+    )
 
     async def put(self, connection: AsyncConnection, number: int, title: str, body: str) -> None:
         await connection.execute(
@@ -105,25 +108,11 @@ class TsVector:
     async def delete(self, connection: AsyncConnection, number: int) -> None:
         """Nothing to do: the row goes with its article."""
 
-    def having_all(self, words: Sequence[str]) -> Subquery:
-        return self._matching(" & ".join(map(self._quoted, words)))
+    def all_of(self, words: Sequence[str]) -> str:
+        return " & ".join(f"'{word}'" for word in words)
 
-    def titled_any(self, words: Sequence[str]) -> Subquery:
-        return self._matching(" | ".join(f"{self._quoted(word)}:A" for word in words))
-
-    @staticmethod
-    def _matching(query: str) -> Subquery:
-        statement = (
-            f"SELECT number, -ts_rank('{{0.1, 0.1, 0.1, 1.0}}', terms, query, 1) AS rank"  # noqa: S608
-            f" FROM {TABLE}, CAST(:words AS tsquery) AS query WHERE terms @@ query"
-        )
-        return (
-            text(statement).bindparams(words=query).columns(column("number", Integer), column("rank", Float)).subquery()
-        )
-
-    @staticmethod
-    def _quoted(word: str) -> str:
-        return f"'{word}'"
+    def any_in_title(self, words: Sequence[str]) -> str:
+        return " | ".join(f"'{word}':A" for word in words)
 
 
 def _lexemes(title: str, body: str) -> Iterator[str]:

@@ -35,6 +35,15 @@ class Images:
         async with self._database.read("list_images") as connection:
             return await IMAGES.page(connection, after, limit, *filters)
 
+    async def suspend_images(self, *, product_id: str = "", image_id: str = "") -> list[ReferenceImage]:
+        pictures = tables.reference_images
+        which = pictures.c.product_id == product_id if product_id else pictures.c.image_id == image_id
+        pending = {"index_time": None, "revision": pictures.c.revision + 1}
+        statement = update(pictures).where(which).values(pending).returning(*IMAGES.columns)
+        async with self._database.write("suspend_images") as connection:
+            images = IMAGES.resources(await IMAGES.all(connection, statement))
+        return sorted(images, key=lambda image: image.image_id)
+
     async def delete_image(self, image: ReferenceImage) -> bool:
         pictures = tables.reference_images
         unchanged = (pictures.c.image_id == image.image_id) & (pictures.c.revision == image.revision)
@@ -85,7 +94,7 @@ class Images:
                 )
         return frozenset(record.image_id for record in records) - marked
 
-    async def pending_images(self, *, after: str, limit: int) -> list[str]:
+    async def pending_images(self, *, after: str, limit: int, product_id: str = "") -> list[str]:
         pictures = tables.reference_images.c
         statement = (
             select(pictures.image_id)
@@ -93,5 +102,7 @@ class Images:
             .order_by(pictures.image_id)
             .limit(limit)
         )
+        if product_id:
+            statement = statement.where(pictures.product_id == product_id)
         async with self._database.read("pending_images") as connection:
             return list((await connection.execute(statement)).scalars())

@@ -91,7 +91,7 @@ class Operations:
             operation = await _changed(connection, _held(operation_id, owner), changes)
             if operation is None:
                 await _ROWS.get(connection, operation_id)
-                msg = f"import {operation_id!r} is not {owner!r}'s any more"
+                msg = f"import {operation_id!r} is not held by {owner!r} any more"
                 raise PreconditionError(msg)
             return operation
 

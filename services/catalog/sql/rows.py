@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Rows(Generic[R]):
-    """A table of dataclasses, of which columns and fields share their names.
+    """A table of dataclasses. Columns and fields share their names; fields that are not read come last.
 
     The errors of these methods name what is missing or taken; `refers_to` is the field that must exist elsewhere.
     """
@@ -53,8 +53,9 @@ class Rows(Generic[R]):
     def key_column(self) -> Column[str]:
         return self.table.c[self.key]
 
-    def resource(self, row: Row[Any]) -> R:
-        return self.kind(**row._mapping)  # noqa: SLF001  # public in spite of its name
+    def resource(self, row: Iterable[Any]) -> R:
+        """Of a row of `columns`."""
+        return self.kind(*row)
 
     def values(self, resource: R) -> dict[str, Any]:
         """The resource as a row to write, with fresh times."""

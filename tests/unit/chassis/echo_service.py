@@ -85,7 +85,7 @@ async def load(how: str) -> None:
     if how == "awaiting":
         await asyncio.sleep(60)
     elif how == "blocking":
-        time.sleep(60)
+        time.sleep(60)  # noqa: ASYNC251 (which is the point)
     elif how == "in a thread":
         await asyncio.to_thread(time.sleep, 60)
     elif how == "failing":

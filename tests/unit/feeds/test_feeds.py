@@ -163,6 +163,7 @@ def test_prices(text: str, amount: str):
         ({"price": "١٢ EUR"}, "price", "not a price"),
         ({"price": "1" * 13 + " EUR"}, "price", "not a price"),
         ({"price": "12 Euro"}, "price", "not a currency"),
+        ({"price": "12 USS"}, "price", "not a currency"),
         ({"price": "12", "currency": "usd"}, "currency", "not a currency"),
         ({"price": "12 USD", "currency": "EUR"}, "currency", "but the price says USD"),
         ({"price": ""}, "price", "merchant asks for an offer"),

@@ -6,6 +6,7 @@ import math
 import time
 import uuid
 
+import cv2
 import numpy as np
 import pytest
 
@@ -87,7 +88,8 @@ class TestCandidates:
         assert [each.image_id for each in nearest(hits, 9)] == ["a", "b", "c", "d"]
 
     @pytest.mark.parametrize(
-        ("mass", "expected"), [(0.0, ["a"]), (0.6, ["a"]), (0.9, ["a", "b"]), (0.95, ["a", "b", "c"]), (1.0, ["a", "b", "c"])]
+        ("mass", "expected"),
+        [(0.0, ["a"]), (0.6, ["a"]), (0.9, ["a", "b"]), (0.95, ["a", "b", "c"]), (1.0, ["a", "b", "c"])],
     )
     def test_likely_categories_are_the_fewest_with_the_mass(self, mass, expected):
         assert likely_categories([("a", 0.6), ("b", 0.3), ("c", 0.1)], mass) == expected
@@ -129,9 +131,22 @@ class TestCandidates:
 
 
 class TestPictures:
-    def test_a_photo_fitted_for_the_detector_is_what_it_would_have_made_itself(self):
+    @pytest.mark.parametrize("size", [(301, 777), (640, 640), (1200, 1601), (319, 320), (2, 2000)])
+    def test_a_photo_for_the_detector_needs_no_resizing_any_more(self, size):
+        random = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+        image = cv2.GaussianBlur(random, (0, 0), 6)
+        small = prepared(image, 320).small
+        exact = fit(image, 320, "letterbox")[0]
+        height, width = small.shape[:2]
+        top, left = (320 - height) // 2, (320 - width) // 2
+        difference = np.abs(exact[top : top + height, left : left + width].astype(int) - small)
+        assert max(height, width) == 320
+        assert difference.mean() < 1.5
+        assert (np.delete(exact, np.s_[top : top + height], axis=0) == 127).all()
+
+    def test_a_crop_fitted_for_the_embedder_is_what_it_would_have_made_itself(self):
         image = np.random.default_rng(0).integers(0, 256, (301, 777, 3), dtype=np.uint8)
-        assert (fit(shrunk(image, 320), 320, "letterbox")[0] == fit(image, 320, "letterbox")[0]).all()
+        assert (fit(shrunk(image, 224), 224, "letterbox")[0] == fit(image, 224, "letterbox")[0]).all()
 
     def test_small_pictures_stay_as_they_are(self):
         image = tile(1, 64)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
+import cv2
 import numpy as np
 import pytest
 
 from services.gateway.pictures import prepared
 from services.gateway.progress import Progress
-from services.gateway.stream import Frame, FrameMemory, Skipped, StreamRules, StreamScan, Told
+from services.gateway.stream import Frame, FrameMemory, Skipped, StreamRules, StreamScan
 from shiwu.chassis.errors import DeadlineError, InvalidInputError, UnavailableError
 from tests.unit.gateway.world import STOCK, World, embed, noisy, photo, tile
 
@@ -28,16 +30,31 @@ def frame(number, image):
     return Frame(number, read)
 
 
+class Silence:
+    """The client sends nothing more, and does not leave either."""
+
+
+class Busy:
+    """The client waits until a scan is under way."""
+
+
 async def follow(world, frames, **rules):
-    """All events. frames: images, seconds to wait, or events to wait for."""
+    """All events. frames: images; numbers of events to wait for; functions to call; Silence; Busy."""
+    events = []
+    told = defaultdict(asyncio.Event)
+    """By the number of events that have come."""
 
     async def come():
         number = 0
         for each in frames:
-            if isinstance(each, float):
-                await asyncio.sleep(each)
-            elif isinstance(each, asyncio.Event):
-                await each.wait()
+            if each is Silence:
+                await asyncio.Event().wait()
+            elif each is Busy:
+                await world.detector.begun.wait()
+            elif isinstance(each, int):
+                await told[each].wait()
+            elif callable(each):
+                each()
             else:
                 number += 1
                 yield frame(number, each)
@@ -46,7 +63,10 @@ async def follow(world, frames, **rules):
         return await world.scanner.scan(picture, progress, top_k=10, memory=memory)
 
     stream = StreamScan(scan, lambda: Progress(5.0), StreamRules(**rules))
-    return [event async for event in stream.events(come())]
+    async for event in stream.events(come()):
+        events.append(event)
+        told[len(events)].set()
+    return events
 
 
 def summary(events):
@@ -60,13 +80,9 @@ def summary(events):
     return names
 
 
-PAUSE = 0.05
-"""Longer than a scan here."""
-
-
 async def test_two_agreeing_frames_end_the_stream_early():
-    images = [view(3, left=left) for left in (100, 200, 300, 400)]
-    events = await follow(World(STOCK), [images[0], PAUSE, images[1], PAUSE, images[2], PAUSE, images[3]])
+    images = [view(3, left=left) for left in (100, 200, 300)]
+    events = await follow(World(STOCK), [images[0], 1, images[1], 2, images[2]])
     assert summary(events) == [(1, "update"), (2, "final")]
     assert events[-1].answer.styles[0].products[0].product_id == "robot"
     assert events[-1].answer.confidence >= 0.9
@@ -75,7 +91,7 @@ async def test_two_agreeing_frames_end_the_stream_early():
 async def test_a_still_camera_is_scanned_once_and_believed():
     world = World(STOCK)
     image = view(3)
-    events = await follow(world, [image, PAUSE, noisy(image, 1, 2.0), PAUSE, image])
+    events = await follow(world, [image, 1, noisy(image, 1, 2.0), 2, image])
     assert summary(events) == [(1, "update"), (2, "final")]
     assert world.detector.calls == 1
 
@@ -83,90 +99,85 @@ async def test_a_still_camera_is_scanned_once_and_believed():
 async def test_still_frames_of_an_uncertain_answer_are_skipped():
     world = World(STOCK)
     image = view(99)
-    events = await follow(world, [image, PAUSE, image, PAUSE, image])
+    events = await follow(world, [image, 1, image, 2, image])
     assert summary(events) == [(1, "update"), (2, "still"), (3, "still"), (1, "final")]
     assert world.detector.calls == 1
     assert events[-1].answer.outcome == "not_in_catalogue"
 
 
+def breaks(world):
+    return lambda: setattr(world.index, "error", UnavailableError("down"))
+
+
+def heals(world):
+    return lambda: setattr(world.index, "error", None)
+
+
 async def test_a_still_frame_is_scanned_again_while_a_part_is_missing():
     world = World(STOCK)
-    world.index.error = UnavailableError("down")
     image = view(3)
-    repaired = asyncio.Event()
-    asyncio.get_running_loop().call_later(PAUSE, lambda: (setattr(world.index, "error", None), repaired.set()))
-    events = await follow(world, [image, repaired, image, PAUSE, image])
+    events = await follow(world, [breaks(world), image, 1, heals(world), image, 2, image])
     assert summary(events) == [(1, "update"), (2, "update"), (3, "final")]
     assert [event.answer.outcome for event in events] == ["undecided", "matched", "matched"]
 
 
 async def test_only_the_newest_waits_when_scans_are_slower_than_frames():
     world = World(STOCK)
-    world.detector.delay = 0.2
+    world.detector.delay = 0.1
     images = [view(99, left=left) for left in (20, 120, 220, 320, 420)]
-    events = await follow(world, [images[0], PAUSE, *images[1:]])
-    assert summary(events) == [
-        *((1, "update"), (2, "behind"), (3, "behind"), (4, "behind")),
-        *((5, "update"), events[-1] and (events[-1].number, "final")),
-    ]
+    events = await follow(world, [images[0], Busy, *images[1:]])
+    behind = [(2, "behind"), (3, "behind"), (4, "behind")]
+    assert summary(events)[:-1] == [(1, "update"), *behind, (5, "update")]
+    assert summary(events)[-1][1] == "final"
     assert world.detector.calls == 2
 
 
+def dim_view(frame):
+    """Product 3 in other noise each time, as coarse as its own pattern, and somewhere else."""
+    cells = np.random.default_rng(3).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    worse = noisy(cells, frame, 110.0)
+    left, top = 20 + 90 * (frame % 5), 20 + 60 * (frame % 4)
+    return photo((cv2.resize(worse, (160, 160), interpolation=cv2.INTER_NEAREST), left, top))
+
+
 async def test_evidence_adds_up_over_frames():
-    """No single frame is good enough, together they are."""
-    images = [view(3, left=left, noise=100.0) for left in range(20, 460, 40)]
+    """No single frame shows the product well enough; together they do."""
+    images = [dim_view(i) for i in range(8)]
     single = [(await World(STOCK).scan(image)).confidence for image in images]
-    frames = [each for image in images for each in (image, PAUSE)]
-    events = await follow(World(STOCK), frames, certain_at=1.0)
-    confidences = [event.answer.confidence for event in events if isinstance(event, Told)]
+    frames = [each for i, image in enumerate(images) for each in (image, i + 1)]
+    events = await follow(World(STOCK), frames, certain_at=1.0, agree_at=0.3)
+    assert summary(events)[:-1] == [(i, "update") for i in range(1, 9)]
+    confidences = [event.answer.confidence for event in events]
     assert confidences[0] == pytest.approx(single[0])
-    assert min(confidences[3:]) > max(single)
+    assert min(confidences[4:]) > max(single)
 
 
 async def test_turning_to_something_else_starts_anew():
-    world = World(STOCK)
     images = [view(3, left=100), view(4, left=300), view(4, left=400)]
-    events = await follow(world, [images[0], PAUSE, images[1], PAUSE, images[2]], certain_at=0.9)
+    events = await follow(World(STOCK), [images[0], 1, images[1], 2, images[2]])
     assert summary(events) == [(1, "update"), (2, "update"), (3, "final")]
     assert [event.answer.styles[0].products[0].product_id for event in events] == ["robot", "chair", "chair"]
 
 
 async def test_the_last_word_is_about_what_was_looked_at_last():
-    events = await follow(World(STOCK), [view(3, left=100), PAUSE, view(99, left=300)])
+    events = await follow(World(STOCK), [view(3, left=100), 1, view(99, left=300)])
     assert summary(events) == [(1, "update"), (2, "update"), (2, "final")]
     assert events[-1].answer.outcome == "not_in_catalogue"
 
 
 async def test_the_best_answer_of_what_was_looked_at_is_the_last_word():
     world = World(STOCK)
-    lost = asyncio.Event()
-    asyncio.get_running_loop().call_later(PAUSE, lambda: (setattr(world.index, "error", UnavailableError("x")), lost.set()))
-    events = await follow(world, [view(3, left=100), lost, view(3, left=300)])
+    events = await follow(world, [view(3, left=100), 1, breaks(world), view(3, left=300)])
     assert summary(events) == [(1, "update"), (2, "update"), (1, "final")]
     assert [event.answer.outcome for event in events] == ["matched", "undecided", "matched"]
 
 
 async def test_a_bad_frame_ends_the_stream_after_the_events_before():
     bad = InvalidInputError("of frame 2: the file is empty", field="frame.image.encoded")
-    seen = []
-
-    async def run():
-        async def come():
-            yield frame(1, view(99))
-            await asyncio.sleep(PAUSE)
-            yield frame(2, bad)
-
-        world = World(STOCK)
-
-        async def scan(picture, progress, memory):
-            return await world.scanner.scan(picture, progress, top_k=10, memory=memory)
-
-        async for event in StreamScan(scan, lambda: Progress(5.0), StreamRules()).events(come()):
-            seen.append(event)
-
+    world = World(STOCK)
     with pytest.raises(InvalidInputError, match="frame 2"):
-        await run()
-    assert summary(seen) == [(1, "update")]
+        await follow(world, [view(99), 1, bad])
+    assert world.detector.calls == 1, "the event before was seen, or the bad frame had not come"
 
 
 async def test_no_frame_at_all_is_an_error():
@@ -175,9 +186,9 @@ async def test_no_frame_at_all_is_an_error():
 
 
 async def test_a_silent_client_is_not_waited_for():
-    with pytest.raises(DeadlineError, match="no frame came within 0.05 s"):
-        await follow(World(STOCK), [5.0], idle_seconds=0.05)
-    events = await follow(World(STOCK), [view(99), 5.0, view(3)], idle_seconds=0.1)
+    with pytest.raises(DeadlineError, match=r"no frame came within 0\.05 s"):
+        await follow(World(STOCK), [Silence], idle_seconds=0.05)
+    events = await follow(World(STOCK), [view(99), Silence, view(3)], idle_seconds=0.1)
     assert summary(events) == [(1, "update"), (1, "final")]
 
 

@@ -52,7 +52,7 @@ def photo(*tiles, size=(480, 640)):
 
 def noisy(image, seed, amount=25.0):
     noise = np.random.default_rng(seed).normal(0, amount, image.shape)
-    return np.clip(image + noise, 0, 255).astype(np.uint8)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
 
 
 def embed(image, salt=0):
@@ -68,9 +68,11 @@ class Part:
     error: Exception | None = None
     delay: float = 0.0
     calls: int = 0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def begin(self, seconds):
         self.calls += 1
+        self.begun.set()
         assert seconds > 0
         await asyncio.sleep(self.delay)
         if self.error is not None:

@@ -1,0 +1,1 @@
+"""Turns crops of products into vectors."""

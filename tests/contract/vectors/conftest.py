@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from services.search.memory import MemoryStore
+from services.search.milvus import MilvusStore
+from services.search.milvus_connection import MilvusConnection
+from services.search.shards import Shard
+from services.search.store import VectorStore
+from tests.milvus_server import MilvusServer, running_milvus
+
+CATEGORIES = ("shoes", "bags", "clothing")
+
+
+class Backend(Protocol):
+    """A kind of store. What is opened twice under one name is the same shard, if it persists."""
+
+    def open(self, shard: str) -> VectorStore: ...
+
+
+class MemoryBackend:
+    def open(self, shard: str) -> VectorStore:
+        return MemoryStore(shard)
+
+
+class MilvusBackend:
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+
+    def open(self, shard: str) -> VectorStore:
+        place = Shard(name=shard, categories=CATEGORIES, endpoint=self.endpoint)
+        # Longer than in production: here the machine is shared with whatever else is tested.
+        return MilvusStore(place, MilvusConnection(self.endpoint, address=place.address, seconds=10.0))
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    with running_milvus(tmp_path_factory.mktemp("milvus")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(tmp_path_factory.mktemp("lite"), "vectors.db")
+
+
+@pytest.fixture(params=["memory", "lite", "milvus"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param == "memory":
+        return MemoryBackend()
+    if request.param == "lite":
+        return MilvusBackend(str(request.getfixturevalue("lite")))
+    return MilvusBackend(request.getfixturevalue("milvus").uri)
+
+
+@pytest.fixture(params=["lite", "milvus"])
+def persistent(request: pytest.FixtureRequest) -> MilvusBackend:
+    if request.param == "lite":
+        return MilvusBackend(str(request.getfixturevalue("lite")))
+    return MilvusBackend(request.getfixturevalue("milvus").uri)
+
+
+@pytest.fixture
+async def closing() -> AsyncIterator[Callable[[VectorStore], VectorStore]]:
+    """Registers a store to be closed after the test."""
+    closers: list[Callable[[], Awaitable[None]]] = []
+
+    def register(store: VectorStore) -> VectorStore:
+        closers.append(store.close)
+        return store
+
+    yield register
+    for close in reversed(closers):
+        await close()

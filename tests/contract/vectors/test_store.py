@@ -1,0 +1,257 @@
+"""What every vector store does: in memory, in Milvus Lite, on a real Milvus server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from services.search.memory import MemoryStore
+from services.search.store import Hit, OtherModelError, Record, Vector, VectorStore
+from shiwu.chassis.errors import InvalidInputError, PreconditionError
+
+DIMENSION = 32
+MODEL = "embedder-lite0@0.1"
+NEXT = "embedder-lite0@0.2"
+OTHER = "embedder-shoes@1"
+CATEGORIES = ("shoes", "bags", "clothing")
+STRANGE = (
+    "a'b", 'a"b', "a\\b", "a\\\\b", "识物-1", "%s", "a{b}", "$x", "\\n", "😀", "\\u0041", "x'y\"z\\", "é", "\\", "'",
+    '"', "<>&;--/*", "a/b?c=d#e", "`${x}`", "[1]", "null", "a,b", "])or(1==1", "*", "x" * 128, "识" * 128,
+)  # fmt: skip
+IDS = [f"image-{i}" for i in range(300)]
+Close = Callable[[VectorStore], VectorStore]
+
+
+def units(count: int, dimension: int = DIMENSION, seed: int = 0) -> list[Vector]:
+    vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+    return list(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def records(ids: Iterable[str], dimension: int = DIMENSION, seed: int = 0) -> list[Record]:
+    ids = list(ids)
+    return [
+        Record(image_id, f"product-{i // 3}", f"style-{i // 6}" if i % 2 else "", CATEGORIES[i % 3], vector)
+        for i, (image_id, vector) in enumerate(zip(ids, units(len(ids), dimension, seed), strict=True))
+    ]
+
+
+def image_ids(hits: Sequence[Hit]) -> list[str]:
+    return [hit.image_id for hit in hits]
+
+
+def fresh_name() -> str:
+    return f"t{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def store(backend, closing: Close) -> VectorStore:
+    """A shard without rows; its collection is made only once, which takes a server 3 s."""
+    store = closing(backend.open("shared"))
+    await store.delete([*IDS, *STRANGE])
+    return store
+
+
+@pytest.fixture
+def fresh(backend, closing: Close) -> VectorStore:
+    """A shard that was never written to."""
+    return closing(backend.open(fresh_name()))
+
+
+async def test_a_shard_that_was_never_written_to_is_empty(fresh: VectorStore) -> None:
+    await fresh.probe()
+    assert await fresh.indexes() == []
+    assert await fresh.search(MODEL, units(1)[0], limit=5) == []
+    assert await fresh.find(MODEL, ["a"]) == set()
+    assert await fresh.count(MODEL) == 0
+    await fresh.delete(["a"])
+    with pytest.raises(PreconditionError, match=r"holds nothing of embedder-lite0@0\.1"):
+        await fresh.serve(MODEL)
+
+
+async def test_finds_what_the_exact_store_finds(store: VectorStore) -> None:
+    exact = MemoryStore("exact")
+    gallery = records(IDS)
+    for each in (store, exact):
+        await each.upsert(MODEL, gallery[:200])
+        await each.upsert(MODEL, gallery[200:])
+        await each.delete(IDS[50:60])
+    for number, query in enumerate(units(12, seed=1)):
+        categories = CATEGORIES[: number % 3]
+        wanted = await exact.search(MODEL, query, limit=25, categories=categories, include_vectors=True)
+        found = await store.search(MODEL, query, limit=25, categories=categories, include_vectors=True)
+        assert [replace(hit, similarity=0.0) for hit in found] == [replace(hit, similarity=0.0) for hit in wanted]
+        np.testing.assert_allclose([h.similarity for h in found], [h.similarity for h in wanted], atol=1e-5)
+
+
+async def test_every_write_is_found_at_once(store: VectorStore) -> None:
+    for record in records(IDS[:8]):
+        await store.upsert(MODEL, [record])
+        (hit,) = await store.search(MODEL, record.vector, limit=1)
+        assert hit.image_id == record.image_id
+        assert hit.similarity == pytest.approx(1.0, abs=1e-5)
+        assert hit.vector == b""
+
+
+async def test_an_upsert_replaces_every_field(store: VectorStore) -> None:
+    first, second = records(IDS[:2])
+    await store.upsert(MODEL, [first])
+    await store.upsert(MODEL, [replace(second, image_id=first.image_id, product_id="new", category="bags")])
+    (hit,) = await store.search(MODEL, first.vector, limit=5, include_vectors=True)
+    assert (hit.product_id, hit.category, hit.vector) == ("new", "bags", second.vector.tobytes())
+    assert await store.search(MODEL, first.vector, limit=5, categories=["shoes"]) == []
+    assert await store.count(MODEL) == 1
+
+
+async def test_repeating_a_write_changes_nothing(store: VectorStore) -> None:
+    gallery = records(IDS[:30])
+    for _ in range(3):
+        await store.upsert(MODEL, gallery)
+    assert await store.count(MODEL) == 30
+    assert sorted(image_ids(await store.search(MODEL, gallery[0].vector, limit=100))) == sorted(IDS[:30])
+    for _ in range(2):
+        await store.delete(IDS[:10])
+    assert await store.count(MODEL) == 20
+
+
+async def test_a_deleted_picture_is_gone_at_once(store: VectorStore) -> None:
+    gallery = records(IDS[:6])
+    await store.upsert(MODEL, gallery)
+    for i, record in enumerate(gallery):
+        await store.delete([record.image_id, "never stored"])
+        assert record.image_id not in image_ids(await store.search(MODEL, record.vector, limit=10))
+        assert await store.find(MODEL, IDS[:6]) == set(IDS[i + 1 : 6])
+
+
+async def test_a_deleted_picture_can_come_back(store: VectorStore) -> None:
+    (record,) = records(IDS[:1])
+    for _ in range(3):
+        await store.upsert(MODEL, [record])
+        assert await store.find(MODEL, [record.image_id]) == {record.image_id}
+        await store.delete([record.image_id], MODEL)
+        assert await store.find(MODEL, [record.image_id]) == set()
+
+
+async def test_the_limit_limits(store: VectorStore) -> None:
+    gallery = records(IDS[:20])
+    await store.upsert(MODEL, gallery)
+    for limit, expected in ((1, 1), (7, 7), (20, 20), (1000, 20), (16_384, 20)):
+        hits = await store.search(MODEL, gallery[0].vector, limit=limit)
+        assert len(hits) == expected
+        assert [hit.similarity for hit in hits] == sorted((hit.similarity for hit in hits), reverse=True)
+
+
+async def test_any_printable_id(store: VectorStore) -> None:
+    gallery = [replace(record, product_id=record.image_id, style_id=record.image_id) for record in records(STRANGE)]
+    await store.upsert(MODEL, gallery)
+    assert await store.count(MODEL) == len(STRANGE)
+    found = await asyncio.gather(*(store.find(MODEL, [image_id]) for image_id in STRANGE))
+    assert found == [{image_id} for image_id in STRANGE]
+    for record in gallery:
+        (hit,) = await store.search(MODEL, record.vector, limit=1)
+        assert (hit.image_id, hit.product_id, hit.style_id) == (record.image_id,) * 3
+    await asyncio.gather(*(store.delete([image_id]) for image_id in STRANGE[::2]))
+    assert await store.find(MODEL, STRANGE) == set(STRANGE[1::2])
+
+
+async def test_a_thousand_at_once(store: VectorStore) -> None:
+    ids = [f"many-{i}" for i in range(1000)]
+    await store.upsert(MODEL, records(ids))
+    assert await store.find(MODEL, [*ids, "not there"]) == set(ids)
+    assert len(await store.search(MODEL, units(1)[0], limit=1000, include_vectors=True)) == 1000
+    await store.delete(ids)
+    assert await store.count(MODEL) == 0
+
+
+async def test_writes_and_searches_at_the_same_time(store: VectorStore) -> None:
+    gallery = records(IDS[:60])
+    await store.upsert(MODEL, gallery[:10])
+    writes = [store.upsert(MODEL, gallery[i : i + 10]) for i in range(10, 60, 10)]
+    searches = [store.search(MODEL, record.vector, limit=1) for record in gallery[:10] * 5]
+    found = await asyncio.gather(*searches, *writes)
+    assert [hits[0].image_id for hits in found[:50] if hits] == IDS[:10] * 5
+    assert await store.find(MODEL, IDS) == set(IDS[:60])
+
+
+async def test_a_vector_of_another_length_is_refused(store: VectorStore) -> None:
+    gallery = records(IDS[:3])
+    await store.upsert(MODEL, gallery)
+    short = units(1, DIMENSION - 1)[0]
+    if isinstance(store, MemoryStore):
+        return  # it relies on ShardedIndex, which checks before any store is asked
+    with pytest.raises(InvalidInputError, match=r"vector: has 31 numbers, but embedder-lite0@0\.1 has 32"):
+        await store.search(MODEL, short, limit=1)
+    with pytest.raises(InvalidInputError, match="vector: has 31 numbers"):
+        await store.upsert(MODEL, [replace(gallery[0], vector=short)])
+
+
+async def test_a_new_version_is_built_beside_the_served_one_and_swapped(fresh: VectorStore) -> None:
+    await fresh.upsert(MODEL, records(IDS[:5]))
+    await fresh.upsert(NEXT, records(IDS[:5], DIMENSION * 2, seed=7))
+    assert {(each.model, each.dimension, each.serving) for each in await fresh.indexes()} == {
+        (MODEL, DIMENSION, True),
+        (NEXT, DIMENSION * 2, False),
+    }
+    query, new_query = units(5)[3], units(5, DIMENSION * 2, seed=7)[3]
+    assert image_ids(await fresh.search(MODEL, query, limit=1)) == [IDS[3]]
+    with pytest.raises(OtherModelError, match=r"indexed with embedder-lite0@0\.1, not with embedder-lite0@0\.2"):
+        await fresh.search(NEXT, new_query, limit=1)
+    await fresh.delete([IDS[4]])
+    assert (await fresh.count(MODEL), await fresh.count(NEXT)) == (4, 4)
+    for _ in range(2):
+        await fresh.serve(NEXT)
+        assert [(each.model, each.serving) for each in await fresh.indexes()] == [(NEXT, True)]
+    assert image_ids(await fresh.search(NEXT, new_query, limit=1)) == [IDS[3]]
+    with pytest.raises(OtherModelError, match=r"indexed with embedder-lite0@0\.2, not with embedder-lite0@0\.1"):
+        await fresh.search(MODEL, query, limit=1)
+    await fresh.probe()
+
+
+async def test_two_models_are_served_side_by_side(fresh: VectorStore) -> None:
+    await fresh.upsert(MODEL, records(IDS[:3]))
+    with pytest.raises(OtherModelError, match=r"indexed with embedder-lite0@0\.1, not with embedder-shoes@1"):
+        await fresh.search(OTHER, units(1)[0], limit=1)
+    await fresh.upsert(OTHER, records(IDS[:2], seed=3))
+    assert len(await fresh.search(MODEL, units(1)[0], limit=9)) == 3
+    assert len(await fresh.search(OTHER, units(1)[0], limit=9)) == 2
+    await fresh.delete([IDS[0]], OTHER)
+    assert (await fresh.count(MODEL), await fresh.count(OTHER)) == (3, 1)
+    await fresh.serve(OTHER)
+    assert len(await fresh.search(MODEL, units(1)[0], limit=9)) == 3
+
+
+async def test_everything_is_there_after_a_restart(persistent, closing: Close) -> None:
+    name = fresh_name()
+    store = persistent.open(name)
+    gallery = records(IDS[:20])
+    await store.upsert(MODEL, gallery)
+    await store.upsert(NEXT, records(IDS[:3]))
+    await store.delete(IDS[:2])
+    await store.close()
+    again = closing(persistent.open(name))
+    assert await again.find(MODEL, IDS) == set(IDS[2:20])
+    assert image_ids(await again.search(MODEL, gallery[7].vector, limit=1)) == [IDS[7]]
+    assert {(each.model, each.serving) for each in await again.indexes()} == {(MODEL, True), (NEXT, False)}
+    await again.probe()
+
+
+async def test_two_search_services_share_a_store(milvus, closing: Close) -> None:
+    """Each finds out by itself what the other made, swapped and dropped."""
+    from .conftest import MilvusBackend
+
+    name, backend = fresh_name(), MilvusBackend(milvus.uri)
+    one, two = closing(backend.open(name)), closing(backend.open(name))
+    gallery = records(IDS[:5])
+    assert await two.search(MODEL, gallery[0].vector, limit=1) == []
+    await asyncio.gather(one.upsert(MODEL, gallery), two.upsert(MODEL, gallery))
+    assert await one.count(MODEL) == 5
+    assert image_ids(await two.search(MODEL, gallery[0].vector, limit=1)) == IDS[:1]
+    await one.upsert(NEXT, gallery)
+    await one.serve(NEXT)
+    with pytest.raises(OtherModelError):
+        await two.search(MODEL, gallery[0].vector, limit=1)
+    assert image_ids(await two.search(NEXT, gallery[0].vector, limit=1)) == IDS[:1]

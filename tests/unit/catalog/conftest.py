@@ -1,0 +1,118 @@
+"""The catalogue behind a real server, with a fresh database and small peers behind real servers too."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import grpc
+import numpy as np
+import pytest
+from google.longrunning.operations_pb2_grpc import OperationsStub, add_OperationsServicer_to_server
+
+from services.catalog.fetching import Fetcher
+from services.catalog.import_settings import ImportSettings
+from services.catalog.imports import Imports
+from services.catalog.indexing import Indexer
+from services.catalog.ingest import Ingest
+from services.catalog.operations_servicer import OperationsService
+from services.catalog.peers_grpc import GrpcDetector, GrpcEmbedder
+from services.catalog.servicer import CatalogService
+from services.catalog.sql import SqlStore
+from services.catalog.sql.database import Database
+from services.catalog.sql.migrating import migrate
+from shiwu.chassis.channel import connect
+from shiwu.chassis.server import running
+from shiwu.chassis.settings import ServerSettings
+from shiwu.v1.catalog_pb2_grpc import (
+    CatalogServiceAsyncStub,
+    CatalogServiceStub,
+    add_CatalogServiceServicer_to_server,
+)
+from shiwu.v1.search_pb2_grpc import SearchServiceStub
+from shiwu.vision.decode import Limits
+from tests.unit.catalog_import.peers import Peers, serving
+
+
+@dataclass
+class Service:
+    stub: CatalogServiceAsyncStub
+    operations: Any
+    store: SqlStore
+    indexer: Indexer
+    peers: Peers
+    channel: grpc.aio.Channel
+    path: Path
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("catalog") / "template.db"
+
+    async def make() -> None:
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        await migrate(database)
+        await database.close()
+
+    asyncio.run(make())
+    return path
+
+
+@asynccontextmanager
+async def serving_catalog(path: Path, peers: Peers) -> AsyncIterator[Service]:
+    store = SqlStore(Database(f"sqlite+aiosqlite:///{path}"))
+    async with (
+        connect(peers.targets["detector"]) as detector,
+        connect(peers.targets["embedder"]) as embedder,
+        connect(peers.targets["search"]) as search,
+    ):
+        indexer = Indexer(store, SearchServiceStub(search))
+        ingest = Ingest(store, GrpcDetector(detector), GrpcEmbedder(embedder), indexer)
+        settings = ImportSettings(roots=(path.parent,), errors=path.parent / "errors")
+        async with Fetcher(settings.fetch) as fetcher:
+            imports = Imports(store, ingest, settings, fetcher, Limits())
+            imports.resume_all()
+
+            def add(server: grpc.aio.Server) -> None:
+                servicer = CatalogService(store, indexer, ingest, imports, limits=Limits())
+                add_CatalogServiceServicer_to_server(servicer, server)
+                add_OperationsServicer_to_server(OperationsService(store, imports), server)
+
+            names = ("shiwu.v1.CatalogService", "google.longrunning.Operations")
+            options = ServerSettings(port=0, drain_seconds=0.1)
+            async with (
+                running(names, add, options, checks={"database": store.ready}) as port,
+                connect(f"127.0.0.1:{port}") as channel,
+            ):
+                yield Service(
+                    CatalogServiceStub(channel), OperationsStub(channel), store, indexer, peers, channel, path
+                )
+            await imports.close()
+    await store.close()
+
+
+@pytest.fixture
+async def service(template: Path, tmp_path: Path) -> AsyncIterator[Service]:
+    path = tmp_path / "catalog.db"
+    shutil.copy(template, path)
+    async with serving() as peers, serving_catalog(path, peers) as running_service:
+        yield running_service
+
+
+@pytest.fixture
+def stub(service: Service) -> CatalogServiceAsyncStub:
+    return service.stub
+
+
+@pytest.fixture
+def photo() -> bytes:
+    """A JPEG file of a dark thing on white."""
+    pixels = np.full((90, 120, 3), 255, np.uint8)
+    pixels[20:70, 30:90] = (40, 80, 160)
+    return cv2.imencode(".jpg", pixels)[1].tobytes()

@@ -1,0 +1,168 @@
+"""Fetching pictures: from a real server, and never from where a feed must not reach."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from services.catalog.fetching import Fetcher, FetchError, FetchSettings, IpAddress
+
+LOOPBACK = FetchSettings(allowed_networks=(ipaddress.ip_network("127.0.0.1/32"),), attempts=1, timeout_seconds=2.0)
+PNG = b"\x89PNG rest"
+
+
+def answer(body: bytes = PNG, status: str = "200 OK", **headers: str) -> bytes:
+    fields = {"content-type": "image/png", "content-length": str(len(body))}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+    return f"HTTP/1.1 {status}\r\n{head}connection: close\r\n\r\n".encode() + body
+
+
+@asynccontextmanager
+async def serving(
+    routes: dict[str, bytes | list[bytes]], host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[str, list[str]]]:
+    """An HTTP server; a list answers one after the other. Yields its address and the paths asked for."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        asked.append(path)
+        response = routes[path]
+        if isinstance(response, list):
+            response = response.pop(0)
+        if response == b"hang":
+            await asyncio.sleep(30)
+        writer.write(response)
+        writer.close()
+
+    server = await asyncio.start_server(serve, host, 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"http://{host}:{port}", asked
+    finally:
+        server.close()
+
+
+async def refused(url: str, settings: FetchSettings = LOOPBACK) -> str:
+    async with Fetcher(settings) as fetcher:
+        with pytest.raises(FetchError) as caught:
+            await fetcher.fetch(url)
+    return str(caught.value)
+
+
+async def test_a_picture_is_fetched_through_redirects():
+    routes = {"/a": answer(b"", "302 Found", location="/b"), "/b": answer()}
+    async with serving(routes) as (url, asked), Fetcher(LOOPBACK) as fetcher:
+        assert await fetcher.fetch(f"{url}/a") == PNG
+        assert asked == ["/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    ("response", "problem"),
+    [
+        (answer(status="404 Not Found"), "was answered with status 404; expected 200"),
+        (answer(status="204 No Content"), "status 204"),
+        (answer(content_type="text/html; charset=utf-8"), "has the content type 'text/html'; expected image/*"),
+        (answer(content_type=""), "has the content type 'none'"),
+        (answer(content_length="99999999999"), "is larger than"),
+        (answer(b"x" * 3000, content_length=""), "is larger than 2,000 bytes"),
+        (answer(content_encoding="gzip"), "content encoding 'gzip'"),
+        (answer(b"", "302 Found", location="/a"), "redirects more than 5 times"),
+        (answer(b"", "302 Found", location="file:///etc/passwd"), "is not an http or https address, or leads to none"),
+        (b"not http at all\r\n\r\n", "is not an http or https address, or leads to none"),
+        (answer(status="503 Busy"), "was answered with status 503 (1 tries)"),
+    ],
+)
+async def test_a_bad_answer_says_what_is_wrong(response: bytes, problem: str):
+    async with serving({"/a": response}) as (url, _):
+        assert problem in await refused(f"{url}/a", LOOPBACK.model_copy(update={"max_bytes": 2000}))
+
+
+async def test_a_server_that_hangs():
+    settings = LOOPBACK.model_copy(update={"timeout_seconds": 0.3})
+    async with serving({"/a": b"hang"}) as (url, _):
+        assert "did not answer within 0.3 s (1 tries)" in await refused(f"{url}/a", settings)
+
+
+async def test_a_closed_port_and_an_unknown_host():
+    async with serving({}) as (url, _):
+        pass
+    assert "cannot be reached" in await refused(f"{url}/a")
+    assert "has no address" in await refused("http://no-such-host.invalid/a")
+
+
+async def test_an_overloaded_server_is_tried_again():
+    settings = LOOPBACK.model_copy(update={"attempts": 2})
+    async with serving({"/a": [answer(status="503 Busy"), answer()]}) as (url, asked), Fetcher(settings) as fetcher:
+        assert await fetcher.fetch(f"{url}/a") == PNG
+        assert asked == ["/a", "/a"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "10.0.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "100.64.0.1",
+        "224.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[fe80::1]",
+        "[fd00::1]",
+        "[2002:7f00:1::]",
+        "[64:ff9b::7f00:1]",
+        "2130706433",
+        "127.1",
+    ],
+)
+async def test_addresses_of_our_own_network_are_refused(host: str):
+    problem = await refused(f"http://{host}:1/a", FetchSettings(attempts=1))
+    assert "is not a public address" in problem
+
+
+async def test_a_redirect_into_our_network_is_refused_before_anything_is_sent():
+    async with serving({"/secret": answer()}, "127.0.0.2") as (inside, asked):
+        async with serving({"/a": answer(b"", "302 Found", location=f"{inside}/secret")}) as (url, _):
+            assert "127.0.0.2, which is not a public address" in await refused(f"{url}/a")
+        assert asked == []
+
+
+async def test_the_address_that_was_checked_is_the_one_that_is_reached():
+    """A name whose address changes between check and use (DNS rebinding) gains nothing: it is resolved once."""
+    answers = [["127.0.0.1"], ["127.0.0.2"]]
+    resolved: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[IpAddress]:
+        resolved.append(host)
+        return [ipaddress.ip_address(each) for each in answers[len(resolved) - 1]]
+
+    async with serving({"/a": answer()}) as (url, _), Fetcher(LOOPBACK, resolve) as fetcher:
+        port = url.rpartition(":")[2]
+        assert await fetcher.fetch(f"http://shop.example:{port}/a") == PNG
+        assert resolved == ["shop.example"]
+        with pytest.raises(FetchError, match=r"shop\.example is at 127\.0\.0\.2"):
+            await fetcher.fetch(f"http://shop.example:{port}/a")
+
+
+async def test_one_private_address_among_public_ones_is_enough_to_refuse():
+    async def resolve(host: str, port: int) -> list[IpAddress]:
+        return [ipaddress.ip_address("93.184.216.34"), ipaddress.ip_address("10.0.0.1")]
+
+    async with Fetcher(FetchSettings(attempts=1), resolve) as fetcher:
+        with pytest.raises(FetchError, match=r"10\.0\.0\.1"):
+            await fetcher.fetch("http://shop.example/a")
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with serving({"/a": answer()}) as (url, _), Fetcher(LOOPBACK) as fetcher:
+        assert await fetcher.fetch(f"{url}/a") == PNG

@@ -1,0 +1,153 @@
+"""Serving, its limits, and draining."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+
+import grpc
+import pytest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+
+from shiwu.chassis.channel import connect
+from shiwu.chassis.metrics import observe_stage, timed_model, timed_store
+from shiwu.chassis.server import running
+from shiwu.chassis.settings import ClientSettings, ServerSettings
+from tests.unit.chassis.echo_service import BIDI_STREAM, NAME, UNARY, add_echo
+from tests.unit.chassis.serving import echo
+from tests.unit.chassis.test_errors import adding, failure
+
+
+async def test_reflection_lists_the_services() -> None:
+    async with echo() as channel:
+        stub = ServerReflectionStub(channel)
+        [answer] = [a async for a in stub.ServerReflectionInfo(iter([ServerReflectionRequest(list_services="")]))]
+    names = {service.name for service in answer.list_services_response.service}
+    assert names == {NAME, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+async def test_a_taken_port_is_an_error_that_names_it() -> None:
+    async with running(NAME, add_echo, ServerSettings(port=0)) as port:
+        with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
+            async with running(NAME, add_echo, ServerSettings(port=port)):
+                pass
+
+
+async def test_draining_lets_calls_in_flight_finish_and_refuses_new_ones() -> None:
+    server = running(NAME, add_echo, ServerSettings(port=0, drain_seconds=5.0))
+    port = await server.__aenter__()
+    async with connect(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary(UNARY)(b"0.5")
+        await asyncio.sleep(0.2)
+        start = time.perf_counter()
+        drained = asyncio.create_task(server.__aexit__(None, None, None))
+        await asyncio.sleep(0.1)
+        assert (await failure(channel.unary_unary(UNARY)(b"0"))).code() is grpc.StatusCode.UNAVAILABLE
+        assert (await call).isdigit()
+        await drained
+    assert time.perf_counter() - start < 2.0, "drained for longer than the call took"
+
+
+async def test_a_call_that_outlasts_the_drain_is_cut_off() -> None:
+    server = running(NAME, add_echo, ServerSettings(port=0, drain_seconds=0.3))
+    port = await server.__aenter__()
+    async with connect(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary(UNARY)(b"60")
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(3):
+            await server.__aexit__(None, None, None)
+        await failure(call)
+
+
+async def test_an_idle_stream_is_cut_off_too() -> None:
+    server = running(NAME, add_echo, ServerSettings(port=0, drain_seconds=0.3))
+    port = await server.__aenter__()
+    async with connect(f"127.0.0.1:{port}") as channel:
+        call = channel.stream_stream(BIDI_STREAM)()
+        await call.write(b"0")
+        await call.read()
+        async with asyncio.timeout(3):
+            await server.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize(("size", "fits"), [((1 << 20) - 100, True), ((1 << 20) + 100, False)])
+async def test_messages_are_limited_at_the_server(size: int, *, fits: bool) -> None:
+    async def count(request: bytes, _context: grpc.aio.ServicerContext) -> bytes:
+        return str(len(request)).encode()
+
+    settings = ServerSettings(port=0, max_message_mib=1)
+    async with (
+        running(NAME, adding(grpc.unary_unary_rpc_method_handler, count), settings) as port,
+        connect(ClientSettings(target=f"127.0.0.1:{port}", max_message_mib=8)) as channel,
+    ):
+        call = channel.unary_unary(f"/{NAME}/Method")(b"x" * size)
+        if fits:
+            assert await call == str(size).encode()
+        else:
+            assert (await failure(call)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_too_many_calls_at_once_are_refused_and_room_comes_back() -> None:
+    async with echo(max_concurrent_rpcs=2) as channel:
+        call = channel.unary_unary(UNARY)
+        busy = [call(b"0.5"), call(b"0.5")]
+        await asyncio.sleep(0.2)
+        assert (await failure(call(b"0"))).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await asyncio.gather(*busy)
+        assert (await call(b"0")).isdigit()
+
+
+def scraped(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        lines = response.read().decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
+async def test_metrics_count_every_call_by_method_and_code(unused_tcp_port: int) -> None:
+    labels = f'grpc_method="{{}}",grpc_service="{NAME}",grpc_type="{{}}"'
+
+    def handled(code: str, method: str, kind: str) -> str:
+        return f'grpc_server_handled_total{{grpc_code="{code}",{labels.format(method, kind)}}}'
+
+    counted = [
+        handled("OK", "Unary", "unary"),
+        handled("INVALID_ARGUMENT", "Unary", "unary"),
+        handled("INTERNAL", "BidiStream", "bidi_stream"),
+        handled("CANCELLED", "Unary", "unary"),
+        f"grpc_server_handling_seconds_count{{{labels.format('Unary', 'unary')}}}",
+        f"grpc_server_started_total{{{labels.format('Unary', 'unary')}}}",
+    ]
+    async with echo(metrics_port=unused_tcp_port) as channel:
+        before = await asyncio.to_thread(scraped, unused_tcp_port)
+        await channel.unary_unary(UNARY)(b"0")
+        await failure(channel.unary_unary(UNARY)(b"invalid"))
+        await failure(channel.stream_stream(BIDI_STREAM)(iter([b"bug"])).read())
+        call = channel.unary_unary(UNARY)(b"60")
+        await asyncio.sleep(0.2)
+        call.cancel()
+        await asyncio.sleep(0.2)
+        after = await asyncio.to_thread(scraped, unused_tcp_port)
+    assert [after[name] - before.get(name, 0) for name in counted] == [1, 1, 1, 1, 3, 3]
+    assert after["grpc_server_in_flight"] == 0
+    assert not [name for name in after if "grpc.health" in name]
+
+
+async def test_stages_models_and_stores_are_timed(unused_tcp_port: int) -> None:
+    async with echo(metrics_port=unused_tcp_port):
+        observe_stage("test-embed", 0.25)
+        with timed_model("test-net@1"):
+            pass
+        with pytest.raises(ValueError), timed_store("test-search"):
+            raise ValueError
+        seen = await asyncio.to_thread(scraped, unused_tcp_port)
+    assert seen['stage_seconds_sum{stage="test-embed"}'] == 0.25
+    assert seen['model_seconds_count{model="test-net@1",outcome="ok"}'] == 1
+    assert seen['store_seconds_count{operation="test-search",outcome="error"}'] == 1
+
+
+async def test_the_metrics_port_is_free_again_afterwards(unused_tcp_port: int) -> None:
+    for _ in range(2):
+        async with echo(metrics_port=unused_tcp_port):
+            await asyncio.to_thread(scraped, unused_tcp_port)

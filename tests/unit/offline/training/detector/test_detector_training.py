@@ -1,0 +1,106 @@
+"""A few steps of training and the way to a released file, on a network without pretrained weights."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from offline.training.backbone import Backbone
+from offline.training.detector import export, train
+from offline.training.detector.folding import fold_batch_norm
+from offline.training.detector.model import GRID, SIZE, Detector, RetinaNet, scores_of
+from offline.training.detector.targets import Truth, assign
+from shiwu.categories import CATEGORIES
+from shiwu.inference.manifest import read_manifest
+
+
+def network(seed: int = 0) -> RetinaNet:
+    torch.manual_seed(seed)
+    backbone = Backbone()
+    fold_batch_norm(backbone.eval())
+    return RetinaNet(backbone, channels=16, depth=1)
+
+
+def test_folding_changes_no_output() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone()
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    backbone.eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        want = backbone.pyramid(image)
+        fold_batch_norm(backbone)
+        got = backbone.pyramid(image)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in backbone.modules())
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_outputs_follow_the_order_of_the_anchors() -> None:
+    """An object's cell, ratio and scale must be where AnchorGrid says: the bias of one output channel shows."""
+    net = network().eval()
+    channel = 4  # ratio 1 of (0.5, 1, 2) times two scales: index 2 * ratio + scale
+    with torch.no_grad():
+        net.objectness.weight.zero_()
+        net.objectness.bias.zero_()
+        net.objectness.bias[channel] = 5.0
+        logits = net(torch.zeros(1, SIZE, SIZE, 3, dtype=torch.uint8)).objectness[0]
+    chosen = GRID.boxes(SIZE)[logits.numpy() > 1]
+    size = chosen[:, 2:] - chosen[:, :2]
+    assert len(chosen) == len(GRID.boxes(SIZE)) / GRID.per_cell
+    np.testing.assert_allclose(size[:, 1] / size[:, 0], 2.0, rtol=1e-4)
+    np.testing.assert_allclose(np.sqrt(size.prod(axis=1))[0], 24.0, rtol=1e-4)
+
+
+def test_the_best_score_is_objectness_and_shares_are_probabilities() -> None:
+    heads = network()(torch.zeros(1, SIZE, SIZE, 3, dtype=torch.uint8))
+    scores = scores_of(heads)
+    assert scores.shape == (1, len(GRID.boxes(SIZE)), len(CATEGORIES))
+    torch.testing.assert_close(scores.amax(2), torch.sigmoid(heads.objectness))
+    torch.testing.assert_close(scores / scores.sum(2, keepdim=True), heads.categories.softmax(2))
+
+
+def test_the_loss_falls_and_a_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "build", lambda frozen_blocks=0: network())
+    recipe = train.Recipe(steps=14, batch=2, head_rate=5e-3, workers=0)
+    trainer = train.Trainer(recipe)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 80, (SIZE, SIZE, 3)).astype(np.uint8)
+    image[80:240, 90:220] = 255
+    truth = Truth(np.array([[90, 80, 220, 240]], np.float32), np.array([3]), np.zeros((0, 4), np.float32))
+    answer = assign(truth, GRID.boxes(SIZE))
+    one = (image, answer.objectness, answer.categories, answer.deltas)
+    images, objectness, categories, deltas = (torch.from_numpy(np.stack([part, part])) for part in one)
+    batch = (images, objectness, categories, deltas)
+    monkeypatch.setattr(train, "_WARM_UP", 2)
+    totals = [sum(part.item() for part in trainer.learn(batch)) for _ in range(10)]
+    assert totals[-1] < 0.8 * totals[0]
+    trainer.save(tmp_path / train.CHECKPOINT)
+    other = train.Trainer(recipe)
+    other.load(tmp_path / train.CHECKPOINT)
+    assert other.step == 10
+    for a, b in zip(trainer.net.state_dict().values(), other.net.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert sum(part.item() for part in other.learn(batch)) < totals[0]
+    loaded = train.load_average(tmp_path / train.CHECKPOINT)
+    torch.testing.assert_close(loaded.state_dict(), trainer.average.state_dict())
+
+
+@pytest.mark.slow
+def test_a_release_is_what_its_manifest_says(tmp_path: Path) -> None:
+    model = Detector(network()).eval()
+    manifest = export.release(model, tmp_path, "7", 0.2, 0.5)
+    assert read_manifest(tmp_path) == manifest
+    assert manifest.id == "detector-lite0@7"
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    assert [put.name for put in graph.input] == ["image"]
+    assert [put.name for put in graph.output] == ["scores", "deltas"]
+    assert graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    images = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+    assert export.parity(model, tmp_path / "model.onnx", images) < 1e-4
+    assert not any(node.op_type == "NonMaxSuppression" for node in graph.node)
