@@ -58,7 +58,9 @@ class LocalEmbedder:
         return [self.model]
 
     async def embed(self, crop: Image, model: EmbedderModel, *, seconds: float) -> Vector:
-        return (await self._embedder.embed([self._embedder.fit(crop)]))[0]
+        vectors = await self._embedder.embed([self._embedder.fit(crop)])
+        vector: Vector = vectors[0]
+        return vector
 
 
 @dataclass(frozen=True)

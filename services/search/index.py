@@ -96,10 +96,13 @@ class ShardedIndex:
         return all(each.tried for each in self._shards) and any(each.lost is None for each in self._shards)
 
     async def dimension(self, model: str) -> int | None:
-        """Numbers in the model's vectors; None if the shards that answer have none."""
+        """Numbers in the model's vectors; None if the shards that answer have none.
+
+        Raises UnavailableError or DeadlineError if a shard stops answering.
+        """
         for each in self._shards:
             if each.lost is None:
-                for index in await each.within(self._search_seconds, each.store.indexes):
+                for index in await each.within(self._write_seconds, each.store.indexes):
                     if index.model == model:
                         return index.dimension
         return None
@@ -116,8 +119,8 @@ class ShardedIndex:
     ) -> list[ShardAnswer]:
         """The nearest `top_k` of every shard that has one of `categories`; of every shard if that is empty.
 
-        Only if no shard answers: raises UnavailableError, DeadlineError, or OtherModelError when what is indexed was
-        made with other models.
+        Raises InvalidInputError if the vector is longer or shorter than the model's; only if no shard answers:
+        UnavailableError, DeadlineError, or OtherModelError when what is indexed was made with other models.
         """
 
         async def nearest(each: WatchedShard) -> list[Hit]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.search.store import Hit, ModelIndex, Record, Vector, served_index, split_model
+from services.search.store import Hit, ModelIndex, Record, Vector, check_dimension, served_index, split_model
 from shiwu.chassis.errors import PreconditionError
 
 
@@ -39,8 +39,10 @@ class MemoryStore:
     async def search(
         self, model: str, vector: Vector, *, limit: int, categories: Sequence[str] = (), include_vectors: bool = False
     ) -> list[Hit]:
-        if served_index(self._shard, await self.indexes(), model) is None:
+        index = served_index(self._shard, await self.indexes(), model)
+        if index is None:
             return []
+        check_dimension(index, vector)
         hits = [
             Hit(
                 record.image_id,
@@ -58,7 +60,11 @@ class MemoryStore:
     async def upsert(self, model: str, records: Sequence[Record]) -> None:
         self._serving.setdefault(split_model(model)[0], model)
         self._dimensions.setdefault(model, records[0].vector.size)
-        self._records.setdefault(model, {}).update({record.image_id: record for record in records})
+        stored = self._records.setdefault(model, {})
+        (index,) = (each for each in await self.indexes() if each.model == model)
+        for record in records:
+            check_dimension(index, record.vector)
+        stored.update({record.image_id: record for record in records})
 
     async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
         for records in self._records.values() if model is None else [self._records.get(model, {})]:

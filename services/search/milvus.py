@@ -15,8 +15,8 @@ from pymilvus import AsyncMilvusClient
 from services.search import milvus_schema as schema
 from services.search.milvus_connection import MilvusConnection, MissingCollectionError
 from services.search.shards import Shard
-from services.search.store import Hit, ModelIndex, Record, Vector, served_index, split_model
-from shiwu.chassis.errors import InvalidInputError, PreconditionError, UnavailableError
+from services.search.store import Hit, ModelIndex, Record, Vector, check_dimension, served_index, split_model
+from shiwu.chassis.errors import PreconditionError, UnavailableError
 
 _T = TypeVar("_T")
 _WRITE_SECONDS = 10.0
@@ -40,6 +40,7 @@ class MilvusStore:
         self._shard = shard
         self._connection = connection
         self._known: dict[str, ModelIndex] | None = None
+        self._unflushed: set[str] = set()
         self._building: dict[str, asyncio.Future[None]] = {}
 
     async def probe(self) -> None:
@@ -48,6 +49,9 @@ class MilvusStore:
             if index.serving:
                 axis = np.eye(1, index.dimension, dtype=np.float32)[0]
                 await self._search(index, axis, limit=1, categories=(), include_vectors=False)
+        # Milvus Lite does not flush small collections itself, and takes up to four times as long to search them.
+        while self._shard.is_lite and self._unflushed:
+            await self._flush(self._unflushed.pop())
 
     async def indexes(self) -> Sequence[ModelIndex]:
         if self._known is None:
@@ -71,7 +75,7 @@ class MilvusStore:
             index = served_index(self._shard.name, await self.indexes(), model)
             if index is None:
                 return []
-            _check_dimension(index, vector)
+            check_dimension(index, vector)
             return await self._search(
                 index, vector, limit=limit, categories=categories, include_vectors=include_vectors
             )
@@ -84,13 +88,14 @@ class MilvusStore:
             if index is None:
                 index = await self._create(model, records[0].vector.size)
             for record in records:
-                _check_dimension(index, record.vector)
+                check_dimension(index, record.vector)
             rows = [_row(record) for record in records]
             await self._connection.call(
                 "upsert",
                 lambda client, timeout: client.upsert(index.collection, rows, timeout=timeout),
                 seconds=_WRITE_SECONDS,
             )
+            self._unflushed.add(index.collection)
             visible = await self._stored(index.collection, [record.image_id for record in records])
             if len(visible) < len(records):
                 msg = (
@@ -154,6 +159,11 @@ class MilvusStore:
             ),
         )
         return _hits(found[0])
+
+    async def _flush(self, collection: str) -> None:
+        await self._connection.call(
+            "flush", lambda client, timeout: client.flush(collection, timeout=timeout), seconds=_WRITE_SECONDS
+        )
 
     async def _delete(self, collection: str, image_ids: Sequence[str]) -> None:
         chosen = _any_of(schema.KEY, image_ids)
@@ -228,12 +238,6 @@ class MilvusStore:
         except MissingCollectionError:
             await self._refresh()
             return await do()
-
-
-def _check_dimension(index: ModelIndex, vector: Vector) -> None:
-    if vector.size != index.dimension:
-        msg = f"has {vector.size} numbers, but {index.model} has {index.dimension}"
-        raise InvalidInputError(msg, field="vector")
 
 
 def _row(record: Record) -> dict[str, Any]:

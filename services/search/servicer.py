@@ -41,7 +41,7 @@ class SearchService(SearchServiceServicer):
             msg = f"is {top_k}; expected 1 to {_MOST}"
             raise InvalidInputError(msg, field="top_k")
         categories = {check_category(each, f"categories[{i}]") for i, each in enumerate(request.categories)}
-        vector = to_vector(request.vector, await self._dimension(model, request.vector, "vector"), "vector")
+        vector = to_vector(request.vector, _numbers(request.vector, "vector"), "vector")
         answers = await self._index.search(
             model,
             vector,
@@ -57,7 +57,7 @@ class SearchService(SearchServiceServicer):
     async def Upsert(self, request: pb.UpsertRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.UpsertResponse:  # noqa: ARG002
         model = _model(request.model)
         _check_count(request.records, "records")
-        dimension = await self._dimension(model, request.records[0].vector, "records[0].vector")
+        dimension = await self._index.dimension(model) or _numbers(request.records[0].vector, "records[0].vector")
         records = await asyncio.to_thread(_records, request, dimension)
         serving = await self._index.upsert(model, records)
         return pb.UpsertResponse(index_time=_now(), serving=serving)
@@ -89,23 +89,21 @@ class SearchService(SearchServiceServicer):
     ) -> pb.DescribeShardsResponse:
         return pb.DescribeShardsResponse(shards=[_shard(state) for state in await self._index.describe()])
 
-    async def _dimension(self, model: str, first: bytes, field: str) -> int:
-        """The model's, or what a vector seems to have if it is the model's first."""
-        known = await self._index.dimension(model)
-        if known is not None:
-            return known
-        numbers = len(first) // 4
-        if not 1 <= numbers <= _MOST_NUMBERS:
-            msg = f"has {len(first)} bytes; expected 1 to {_MOST_NUMBERS} float32 numbers of 4 bytes"
-            raise InvalidInputError(msg, field=field)
-        return numbers
-
 
 def _model(model: str) -> str:
     if not _MODEL.fullmatch(model) or len(model) > 128:
         msg = f'is {model!r}; expected name@version, like "embedder-lite0@0.1", at most 128 characters'
         raise InvalidInputError(msg, field="model")
     return model
+
+
+def _numbers(vector: bytes, field: str) -> int:
+    """How many float32 numbers a vector has; whether they are the model's, the index knows."""
+    numbers, rest = divmod(len(vector), 4)
+    if rest or not 1 <= numbers <= _MOST_NUMBERS:
+        msg = f"has {len(vector)} bytes; expected the model's float32 numbers, 4 bytes each, at most {_MOST_NUMBERS}"
+        raise InvalidInputError(msg, field=field)
+    return numbers
 
 
 def _check_count(items: Sequence[object], field: str) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shiwu.chassis.errors import PreconditionError
+from shiwu.chassis.errors import InvalidInputError, PreconditionError
 
 Vector = NDArray[np.float32]
 """float32 (dimension,), unit length."""
@@ -83,11 +83,14 @@ class VectorStore(Protocol):
         """The nearest pictures, nearest first, at most `limit`; only of `categories`, unless that is empty.
 
         Empty if nothing was ever stored. Raises OtherModelError if only other models' pictures are, or if another
-        version is served.
+        version is served, InvalidInputError if the vector is longer or shorter than the model's.
         """
 
     async def upsert(self, model: str, records: Sequence[Record]) -> None:
-        """Stores or replaces pictures of one model version; returns when a search of its index finds them."""
+        """Stores or replaces pictures of one model version; returns when a search of its index finds them.
+
+        Raises InvalidInputError if a vector is longer or shorter than the model's.
+        """
 
     async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
         """Removes pictures from a model version's index, or from every index; returns when no search finds them."""
@@ -121,3 +124,10 @@ def served_index(shard: str, indexes: Sequence[ModelIndex], model: str) -> Model
     name = split_model(model)[0]
     serving = [index.model for index in indexes if index.serving]
     raise OtherModelError(shard, [each for each in serving if split_model(each)[0] == name] or serving, model)
+
+
+def check_dimension(index: ModelIndex, vector: Vector) -> None:
+    """Raises InvalidInputError if the vector is longer or shorter than those of the index."""
+    if vector.size != index.dimension:
+        msg = f"has {vector.size} numbers; {index.model} has {index.dimension}"
+        raise InvalidInputError(msg, field="vector")

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -17,8 +17,14 @@ from shiwu.chassis.calls import current_call
 _JSON = json.JSONEncoder(default=repr)
 
 
-def configure(service: str, level: str = "info", style: Literal["json", "console"] = "json") -> None:
-    """Sets up structlog, and the standard library's logging for what libraries say; repeatable."""
+def configure(
+    service: str, level: str = "info", style: Literal["json", "console"] = "json", stream: TextIO | None = None
+) -> None:
+    """Sets up structlog, and the standard library's logging for what libraries say; repeatable.
+
+    stream: where to, if not to stderr.
+    """
+    stream = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
 
     def add_context(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -36,10 +42,10 @@ def configure(service: str, level: str = "info", style: Literal["json", "console
     structlog.configure(
         processors=[add_context, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, add_context],

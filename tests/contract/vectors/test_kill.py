@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -65,9 +65,9 @@ async def write(index: ShardedIndex, acknowledged: list[int], numbers: Iterator[
                 break
 
 
-async def eventually(condition: Callable[[], bool], seconds: float) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not await condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
 
@@ -85,10 +85,14 @@ async def assert_found(index: ShardedIndex, numbers: list[int]) -> None:
 @pytest.mark.slow
 async def test_a_killed_server_loses_nothing_acknowledged(mortal: MilvusServer) -> None:
     index, acknowledged, numbers = sharded(mortal.uri), [], count()
+
+    async def written(batches: int) -> bool:
+        return len(acknowledged) >= batches
+
     async with index.watching():
         writers = [asyncio.create_task(write(index, acknowledged, numbers)) for _ in range(3)]
-        await eventually(lambda: len(acknowledged) >= 10, 60)
-        before = list(acknowledged)
+        await until(lambda: written(10), 60)
+        before = len(acknowledged)
         mortal.kill()
         query = batch(0)[0].vector
         with pytest.raises(ServiceError, match="no shard answers"):
@@ -98,8 +102,16 @@ async def test_a_killed_server_loses_nothing_acknowledged(mortal: MilvusServer) 
             await index.search(MODEL, query, top_k=1)
         assert time.monotonic() - start < 0.5, "a lost shard costs no search any time"
         assert not await index.ready()
-        await asyncio.to_thread(mortal.start)
-        await eventually(lambda: len(acknowledged) >= len(before) + 10, 60)
+        late = sharded(mortal.uri)
+        async with late.watching():
+            await asyncio.sleep(1.0)
+            assert not await late.ready()
+            with pytest.raises(ServiceError, match="no shard answers"):
+                await late.search(MODEL, query, top_k=1)
+            await asyncio.to_thread(mortal.start)
+            await until(late.ready, 30)
+            assert all(answer.hits for answer in await late.search(MODEL, query, top_k=1))
+        await until(lambda: written(before + 10), 60)
         for writer in writers:
             writer.cancel()
         await asyncio.gather(*writers, return_exceptions=True)
@@ -118,10 +130,7 @@ async def test_a_frozen_server_is_left_out_until_it_answers(mortal: MilvusServer
                 await index.search(MODEL, record.vector, top_k=1)
         finally:
             os.kill(mortal.pid, signal.SIGCONT)
-        deadline = time.monotonic() + 20
-        while not await index.ready():
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.1)
+        await until(index.ready, 20)
         answers = await index.search(MODEL, record.vector, top_k=1)
         assert record.image_id in [hit.image_id for answer in answers for hit in answer.hits]
 

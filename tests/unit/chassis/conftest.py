@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -16,12 +17,13 @@ Log = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Log]:
+def log() -> Iterator[Log]:
     """What was logged so far, an entry a line."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    logs.configure("test")
-    yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    stream = io.StringIO()
+    logs.configure("test", stream=stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -16,7 +16,7 @@ import pytest
 
 from shiwu.v1 import search_pb2 as pb
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
-from tests.milvus_server import _free_ports
+from tests.milvus_server import free_ports
 
 from .stores import MODEL, unit
 
@@ -44,7 +44,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 @contextmanager
 def service(home: Path) -> Iterator[SearchServiceStub]:
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     process = start(home, SEARCH_SERVER__PORT=str(port))
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

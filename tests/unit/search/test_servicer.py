@@ -193,9 +193,12 @@ async def test_models_are_kept_apart(served: Served) -> None:
 
 
 SEARCHES: dict[str, tuple[pb.SearchRequest, str]] = {
-    "no vector": (search(vector=b""), "vector: has 0 bytes; expected 16 float32 numbers"),
-    "short vector": (search(vector=unit(0, 15).tobytes()), "vector: has 60 bytes; expected 16 float32 numbers"),
-    "half a number": (search(vector=unit(0).tobytes()[:-1]), "vector: has 63 bytes"),
+    "no vector": (search(vector=b""), "vector: has 0 bytes; expected the model's float32 numbers"),
+    "short vector": (search(vector=unit(0, 15).tobytes()), f"vector: has 15 numbers; {MODEL} has 16"),
+    "half a number": (
+        search(vector=unit(0).tobytes()[:-1]),
+        "vector: has 63 bytes; expected the model's float32 numbers",
+    ),
     "NaN": (search(vector=numbers(1.0, np.nan)), "vector: number 1 is nan"),
     "infinity": (search(vector=numbers(np.inf)), "vector: number 0 is inf"),
     "zero norm": (search(vector=numbers()), "vector: has length 0"),
