@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,9 @@ class Record:
     vector: Vector
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One picture found."""
+class Hit(NamedTuple):
+    """One picture found. A tuple, since hundreds are made for every search and frozen dataclasses take four times as
+    long to make."""
 
     image_id: str
     product_id: str

@@ -57,13 +57,13 @@ class Health(HealthServicer):  # type: ignore[misc]
 
     async def poll(self) -> None:
         """Asks every dependency once, at the same time."""
-        answers = await asyncio.gather(*(_answers(check) for check in self._checks.values()))
-        lost = frozenset(name for name, answer in zip(self._checks, answers, strict=True) if not answer)
-        for name in sorted(lost - self._lost):
-            _log.warning("dependency lost", dependency=name)
-        for name in sorted(self._lost - lost):
+        answers = await asyncio.gather(*(_problem(check) for check in self._checks.values()))
+        lost = {name: problem for name, problem in zip(self._checks, answers, strict=True) if problem}
+        for name in lost.keys() - self._lost:
+            _log.warning("dependency lost", dependency=name, problem=lost[name])
+        for name in self._lost - lost.keys():
             _log.info("dependency back", dependency=name)
-        self._lost = lost
+        self._lost = frozenset(lost)
         self._set(serving=not lost)
 
     async def follow(self) -> None:
@@ -100,10 +100,12 @@ class Health(HealthServicer):  # type: ignore[misc]
         self._changed = asyncio.Event()
 
 
-async def _answers(check: Check) -> bool:
+async def _problem(check: Check) -> str | None:
+    """Why the dependency is not there, if it is not: whatever its check raises means that."""
     try:
         async with asyncio.timeout(_INTERVAL):
-            return await check()
-    except Exception as error:  # whatever a check raises, its dependency is not there
-        _log.debug("check failed", error=repr(error))
-        return False
+            return None if await check() else "it says no"
+    except TimeoutError:
+        return f"silent for {_INTERVAL:g} s"
+    except Exception as error:
+        return repr(error)

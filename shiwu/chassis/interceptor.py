@@ -71,9 +71,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         # not when an abandoned generator is collected.
         async def respond(request: Any, context: _Context) -> Any:
             start = time.perf_counter()
+            call, span = _begin(method, context)
             metrics.started()
             self._in_flight += 1
-            call, span = _begin(method, context)
             failure: BaseException | None = None
             try:
                 self._admit(call)
@@ -144,8 +144,8 @@ def _begin(method: str, context: _Context) -> tuple[Call, Span]:
 
 
 async def _abort(error: BaseException, call: Call, context: _Context) -> None:
-    """Tells the client of the error; always raises. A cancelled call and one that aborted itself are left alone."""
-    if isinstance(error, grpc.aio.AbortError) or not isinstance(error, Exception):
+    """Tells the client of the error; returns if it needs no telling: the call aborted itself or was cancelled."""
+    if isinstance(error, grpc.aio.AbortError | KeyboardInterrupt | SystemExit) or _was_cancelled(error):
         return
     trailing = tuple(context.trailing_metadata())
     if not isinstance(error, ServiceError):
@@ -155,8 +155,14 @@ async def _abort(error: BaseException, call: Call, context: _Context) -> None:
     await context.abort(code, status.message, (*trailing, (DETAILS_KEY, status.SerializeToString())))
 
 
+def _was_cancelled(error: BaseException | None) -> bool:
+    """Whether the call itself was cancelled; otherwise it awaited something that was, and would stay unanswered."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
 def _code(failure: BaseException | None, call: Call, context: _Context) -> str:
-    if isinstance(failure, asyncio.CancelledError):
+    if _was_cancelled(failure):
         late = call.deadline is not None and call.deadline <= time.monotonic()
         return "DEADLINE_EXCEEDED" if late else "CANCELLED"
     code = context.code()

@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+_EXPORT_SECONDS = 2  # for one batch, retries included; how long a collector that is gone can delay the exit
 _propagator = TraceContextTextMapPropagator()
 _state: dict[str, trace.Tracer] = {}  # "tracer" once spans are exported
 
@@ -33,7 +34,7 @@ def export_spans(endpoint: str, service: str) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))
+    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"), timeout=_EXPORT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     _state["tracer"] = provider.get_tracer("shiwu.chassis")

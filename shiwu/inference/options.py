@@ -10,11 +10,12 @@ class RunnerOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threads: PositiveInt = 1
+    threads: PositiveInt = 2
     """Threads that work on one run."""
     concurrency: PositiveInt = 2
     """Runs at the same time."""
     max_waiting: NonNegativeInt = 64
     """Runs that may wait; more are refused."""
     spin: bool = False
-    """Idle threads of a run wait busily: faster with a core for each, slower when cores are shared."""
+    """Threads wait busily for their next piece of work. Where processes share cores, as services on one machine do,
+    that takes the cores from the others: several times slower."""

@@ -25,13 +25,16 @@ def areas(boxes: Boxes) -> NDArray[np.float32]:
 
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Intersection over union of every pair, shape (len(a), len(b)); 0 where both are empty."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    size = np.maximum(high - low, 0.0)
-    inter = size[..., 0] * size[..., 1]
+    inter = _overlap(a, b, 0) * _overlap(a, b, 1)
     union = areas(a)[:, None] + areas(b)[None, :] - inter
-    ratio: NDArray[np.float32] = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
-    return ratio
+    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+
+
+def _overlap(a: Boxes, b: Boxes, axis: int) -> NDArray[np.float32]:
+    """Length that every pair shares along one axis. By axis, since arrays (n, m, 2) cost several times as much."""
+    length = np.minimum(a[:, None, axis + 2], b[None, :, axis + 2])
+    length -= np.maximum(a[:, None, axis], b[None, :, axis])
+    return np.maximum(length, 0.0, out=length)
 
 
 def encode(boxes: Boxes, anchors: Boxes) -> Boxes:

@@ -10,10 +10,13 @@ from pathlib import Path
 import grpc
 import pytest
 
+from evaluation.demo_catalogue import ABSENT
 from shiwu.v1 import gateway_pb2, search_pb2
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from tests import demo_mesh
 from tests.demo_mesh import STOCK, DemoMesh, eventually
+
+PRODUCT = "spiky-cactus"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoMesh]:
 
 @pytest.fixture
 def original(demo: DemoMesh) -> bytes:
-    return demo.products["basketball"].picture.read_bytes()
+    return demo.products[PRODUCT].picture.read_bytes()
 
 
 def whole_and_right(demo: DemoMesh, photo: bytes) -> bool:
@@ -38,13 +41,7 @@ def whole_and_right(demo: DemoMesh, photo: bytes) -> bool:
     return not answer.missing and answer.outcome == gateway_pb2.OUTCOME_MATCHED
 
 
-PARTS = {
-    "detector": "detector",
-    "classifier": "classifier",
-    "catalog": "catalog",
-    "embedder": "embedder",
-    "search": "search",
-}
+PARTS = ("detector", "classifier", "catalog", "embedder", "search")
 
 
 @pytest.mark.parametrize("service", PARTS)
@@ -66,7 +63,7 @@ def test_a_lost_service_is_marked_and_never_makes_a_wrong_answer(demo: DemoMesh,
     try:
         time.sleep(0.5)
         demo.mesh.kill(service)
-        eventually(lambda: any(_missing(answer, PARTS[service]) for answer in list(answers)), 20)
+        eventually(lambda: any(_missing(answer, service) for answer in list(answers)), 20)
         time.sleep(1.0)
         demo.mesh.start(service)
         eventually(lambda: whole_and_right(demo, original), 40)
@@ -76,7 +73,7 @@ def test_a_lost_service_is_marked_and_never_makes_a_wrong_answer(demo: DemoMesh,
     assert not errors, [error.details() for error in errors]
     for answer in answers:
         if answer.outcome == gateway_pb2.OUTCOME_MATCHED:
-            assert answer.styles[0].products[0].product.product_id == "basketball"
+            assert answer.styles[0].products[0].product.product_id == PRODUCT
         assert answer.outcome != gateway_pb2.OUTCOME_NOT_IN_CATALOGUE
         assert answer.missing or answer.outcome == gateway_pb2.OUTCOME_MATCHED
 
@@ -100,7 +97,7 @@ def test_an_import_survives_the_death_of_a_service(tmp_path: Path, victim: str) 
     demo = demo_mesh.start(tmp_path / "mesh")
     with demo.mesh:
         demo.mesh.wait_ready()
-        keys = tuple(key for key in demo.products if key != demo_mesh.ABSENT)[:40]
+        keys = tuple(key for key in demo.products if key not in ABSENT)[:40]
         operation = demo.start_import(demo.write_feed(keys))
         eventually(lambda: _pictures(demo) >= 3, 30)
         demo.mesh.kill(victim)

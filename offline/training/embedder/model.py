@@ -18,7 +18,7 @@ _C3_BLOCKS = 5
 
 
 class Trunk(nn.Module):
-    """The frozen part: normalised images (b, 3, s, s) to C4 (b, 112, s/16, s/16) and C3 shrunk to (b, 40, s/32, s/32)."""
+    """The frozen part: normalised images (b, 3, s, s) to C4 (b, 112, s/16, s/16) and a small C3 (b, 40, s/32, s/32)."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()

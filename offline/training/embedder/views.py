@@ -106,7 +106,7 @@ def _corners(rgb: Image, rng: np.random.Generator, angle: float, tilt: float) ->
 
 
 def _crop(picture: Picture, corners: _Points, margins: NDArray[np.float64], ground: Image, size: int) -> Image:
-    """The picture warped to `corners` over `ground`, cut to its bounding box plus `margins` (left, top, right, bottom)."""
+    """The picture warped to `corners` over `ground`, cut to its bounding box plus margins: left, top, right, bottom."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     side = high - low
     low, high = low - margins[:2] * side, high + margins[2:] * side

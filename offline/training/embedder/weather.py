@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from shiwu.vision.resize import Image
 
-
 _Light = NDArray[np.float32]
 
 

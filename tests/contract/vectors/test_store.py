@@ -84,7 +84,7 @@ async def test_finds_what_the_exact_store_finds(store: VectorStore) -> None:
         categories = CATEGORIES[: number % 3]
         wanted = await exact.search(MODEL, query, limit=25, categories=categories, include_vectors=True)
         found = await store.search(MODEL, query, limit=25, categories=categories, include_vectors=True)
-        assert [replace(hit, similarity=0.0) for hit in found] == [replace(hit, similarity=0.0) for hit in wanted]
+        assert [hit._replace(similarity=0.0) for hit in found] == [hit._replace(similarity=0.0) for hit in wanted]
         np.testing.assert_allclose([h.similarity for h in found], [h.similarity for h in wanted], atol=1e-5)
 
 

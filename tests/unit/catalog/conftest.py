@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import grpc
@@ -30,14 +30,13 @@ from services.catalog.sql.migrating import migrate
 from shiwu.chassis.channel import connect
 from shiwu.chassis.server import running
 from shiwu.chassis.settings import ServerSettings
-from shiwu.v1.catalog_pb2_grpc import (
-    CatalogServiceAsyncStub,
-    CatalogServiceStub,
-    add_CatalogServiceServicer_to_server,
-)
+from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub, add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
 from tests.unit.catalog_import.peers import Peers, serving
+
+if TYPE_CHECKING:  # only in the types
+    from shiwu.v1.catalog_pb2_grpc import CatalogServiceAsyncStub
 
 
 @dataclass

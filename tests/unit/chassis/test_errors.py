@@ -208,6 +208,19 @@ async def test_an_unknown_method_is_not_implemented() -> None:
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+async def test_a_call_that_awaits_something_cancelled_is_answered() -> None:
+    async def method(_request: bytes, _context: grpc.aio.ServicerContext) -> bytes:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+        return b""
+
+    add = adding(grpc.unary_unary_rpc_method_handler, method)
+    async with running(NAME, add, ServerSettings(port=0)) as port, connect(f"127.0.0.1:{port}") as channel:
+        error = await failure(channel.unary_unary(f"/{NAME}/Method")(b"", timeout=5.0))
+    assert error.code() is grpc.StatusCode.INTERNAL
+
+
 async def test_cancelling_ends_the_servers_work_and_closes_its_generator() -> None:
     ended = asyncio.Event()
 

@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from shiwu.chassis.channel import connect, is_serving
 from shiwu.chassis.server import running
 from shiwu.chassis.settings import ServerSettings
+from tests.unit.chassis.conftest import Log
 from tests.unit.chassis.echo_service import NAME, UNARY, add_echo
 from tests.unit.chassis.test_errors import failure
 
@@ -86,9 +87,11 @@ async def silent() -> bool:
 
 
 @pytest.mark.parametrize("check", [raising, silent])
-async def test_a_check_that_raises_or_is_silent_means_no(check: Any) -> None:
+async def test_a_check_that_raises_or_is_silent_means_no_and_the_log_says_why(check: Any, log: Log) -> None:
     async with serving({"store": check}) as port:
         assert (await watched(port)).first == NOT_SERVING
+    [entry] = [entry for entry in log() if entry["event"] == "dependency lost"]
+    assert (entry["dependency"], entry["problem"] in ("OSError('gone')", "silent for 1 s")) == ("store", True)
 
 
 async def test_one_watcher_that_leaves_does_not_deafen_the_others() -> None:
