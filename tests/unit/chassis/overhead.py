@@ -20,7 +20,7 @@ import uvloop
 
 from shiwu.chassis import logs, tracing
 from shiwu.chassis.calls import Call, current_call
-from shiwu.chassis.channel import _metadata, connect
+from shiwu.chassis.channel import _Channel, _metadata, connect
 from shiwu.chassis.deadlines import cut
 from shiwu.chassis.interceptor import CallInterceptor
 from shiwu.chassis.server import running
@@ -43,13 +43,13 @@ class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 @asynccontextmanager
-async def bare(server_interceptors=(), client_interceptors=()) -> AsyncIterator[_Hop]:
+async def bare(server_interceptors=(), client_interceptors=(), wrap=lambda channel: channel) -> AsyncIterator[_Hop]:
     server = grpc.aio.server(interceptors=list(server_interceptors))
     add_echo(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=list(client_interceptors)) as channel:
-        yield _hop(channel)
+        yield _hop(wrap(channel))
     await server.stop(None)
 
 
@@ -89,6 +89,7 @@ async def main() -> None:
             "bare": await stack.enter_async_context(bare()),
             "chassis": await stack.enter_async_context(chassis()),
             "server side alone": await stack.enter_async_context(bare([CallInterceptor(100)])),
+            "client side alone": await stack.enter_async_context(bare(wrap=_Channel)),
             "client side as an interceptor": await stack.enter_async_context(bare([], [ClientInterceptor()])),
         }
         if importlib.util.find_spec("opentelemetry.instrumentation.grpc"):
