@@ -2,9 +2,9 @@
 
 python -m evaluation.tune --data ../shared/data [--write]
 
-The catalogue is made of merchants' pictures and of training pictures with a category. The vote is fitted to validation
-photos of every category; re-ranking and acceptance to photos of products that the embedder was never trained on, of
-which every second product is left for evaluation.scan (its --held-out).
+The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
+categories, training pictures with a category. Re-ranking and acceptance are fitted to photos of every second product
+that the embedder was never trained on, against merchants' pictures alone; the other products stay unseen.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
     merchants = [item for item in everything if item.role == "merchant"]
     stock = merchants + _thinned([item for item in split.train if item.category and item.role in ("photo", "render")])
     shown = await _seen(stages, stock, "catalogue")
-    catalogue = Catalogue([each.item for each in shown], np.stack([each.vector for each in shown]))
+    catalogue = _catalogue(shown)
+    shop = _catalogue([each for each in shown if each.item.role == "merchant"])
 
     photos = [item for item in split.train if item.role == "photo" and item.dataset == "grocery"]
     domain_photos = await _seen(stages, _thinned(photos), "user photos")
@@ -136,8 +137,8 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
     queries = await _seen(
         stages, [i for i in known if i.dataset != "grocery" or i.role == "photo"], "held-out products"
     )
-    rerank = _rerank(console, [catalogue.nearest(each) for each in queries], means)
-    accepted = _acceptance(console, catalogue, queries)
+    rerank = _rerank(console, [shop.nearest(each) for each in queries], means)
+    accepted = _acceptance(console, shop, queries)
     return Tuning(vote=rule, rerank=rerank, acceptance=accepted, domains=means)
 
 
@@ -146,6 +147,10 @@ def tuning_products(held_out: Sequence[Item]) -> frozenset[str]:
     styles = sorted({item.style_id for item in held_out if item.style_id})
     chosen = set(np.random.default_rng(_SEED).permutation(styles)[::2].tolist())
     return frozenset(str(item.product_id) for item in held_out if item.style_id in chosen)
+
+
+def _catalogue(shown: Sequence[Shown]) -> Catalogue:
+    return Catalogue([each.item for each in shown], np.stack([each.vector for each in shown]))
 
 
 def _thinned(items: Sequence[Item]) -> list[Item]:

@@ -27,7 +27,8 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Intersection over union of every pair, shape (len(a), len(b)); 0 where both are empty."""
     inter = _overlap(a, b, 0) * _overlap(a, b, 1)
     union = areas(a)[:, None] + areas(b)[None, :] - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    ratio: NDArray[np.float32] = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return ratio
 
 
 def _overlap(a: Boxes, b: Boxes, axis: int) -> NDArray[np.float32]:

@@ -53,7 +53,8 @@ async def test_words_find_articles(articles, query, wanted):
 
 @pytest.mark.parametrize(
     "query",
-    ['"', "'", "a'b", "(", "coffee AND", "NEAR(", "title:x", "co*", "^a", "-", "\\", ":*", "& |", "!x", "{", "\x00", "%",
+    ['"', "'", "a'b", "(",
+     "coffee AND", "NEAR(", "title:x", "co*", "^a", "-", "\\", ":*", "& |", "!x", "{", "\x00", "%",
      "a\x00b", "<->", "\U0001f45f", "x" * 5000, "OR OR", "NOT", "'; DROP TABLE articles; --", "\u202e\u0301"],
 )  # fmt: skip
 async def test_any_text_is_a_query(articles, query):
