@@ -16,9 +16,9 @@ def phone_light(rgb: Image, rng: np.random.Generator, strength: float = 1.0) -> 
 
     The cast stays small: colour tells products apart, and cameras balance white.
     """
-    x: _Light = rgb.astype(np.float32) / 255
+    x: _Light = np.asarray(rgb / 255, np.float32)
     gamma = np.float32(np.exp(rng.uniform(-0.35, 0.35) * strength))
-    x = np.power(x, gamma)
+    x = np.asarray(np.power(x, gamma), np.float32)
     x *= 1 + rng.uniform(-0.25, 0.2) * strength
     x *= (1 + rng.uniform(-0.08, 0.08, 3) * strength).astype(np.float32)
     height, width = x.shape[:2]

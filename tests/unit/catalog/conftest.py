@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ import cv2
 import grpc
 import numpy as np
 import pytest
+import pytest_asyncio
 from google.longrunning.operations_pb2_grpc import OperationsStub, add_OperationsServicer_to_server
+from sqlalchemy import text
 
 from services.catalog.fetching import Fetcher
 from services.catalog.import_settings import ImportSettings
@@ -24,9 +25,10 @@ from services.catalog.ingest import Ingest
 from services.catalog.operations_servicer import OperationsService
 from services.catalog.peers_grpc import GrpcDetector, GrpcEmbedder
 from services.catalog.servicer import CatalogService
-from services.catalog.sql import SqlStore
+from services.catalog.sql import SqlStore, fulltext
 from services.catalog.sql.database import Database
 from services.catalog.sql.migrating import migrate
+from services.catalog.sql.tables import metadata
 from shiwu.chassis.channel import connect
 from shiwu.chassis.server import running
 from shiwu.chassis.settings import ServerSettings
@@ -37,6 +39,13 @@ from tests.unit.catalog_import.peers import Peers, serving
 
 if TYPE_CHECKING:  # only in the types
     from shiwu.v1.catalog_pb2_grpc import CatalogServiceAsyncStub
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder run in one event loop, the one of the service."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @dataclass
@@ -96,12 +105,24 @@ async def serving_catalog(path: Path, peers: Peers) -> AsyncIterator[Service]:
     await store.close()
 
 
-@pytest.fixture
-async def service(template: Path, tmp_path: Path) -> AsyncIterator[Service]:
-    path = tmp_path / "catalog.db"
-    shutil.copy(template, path)
-    async with serving() as peers, serving_catalog(path, peers) as running_service:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def one_service(template: Path) -> AsyncIterator[Service]:
+    async with serving() as peers, serving_catalog(template, peers) as running_service:
         yield running_service
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def service(one_service: Service) -> Service:
+    """The service without rows: starting its servers for each of hundreds of tests would take minutes."""
+    database = Database(f"sqlite+aiosqlite:///{one_service.path}")
+    async with database.write("empty") as connection:
+        for table in (fulltext.TABLE, *(table.name for table in reversed(metadata.sorted_tables))):
+            await connection.execute(text(f"DELETE FROM {table}"))
+    await database.close()
+    one_service.peers.search.records.clear()
+    for peer in (one_service.peers.detector, one_service.peers.embedder, one_service.peers.search):
+        peer.switch.down, peer.switch.seconds = False, 0.0
+    return one_service
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from services.catalog.upkeep import upkeep
@@ -18,7 +19,7 @@ def picture(key="i", product="p", uri=""):
     return resources.ReferenceImage(image_id=key, product_id=product, uri=uri)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def shop(service, photo):
     """A product in a style, and a way to add pictures."""
     await service.stub.CreateStyle(pb.CreateStyleRequest(style=resources.Style(style_id="s", category="shoes")))

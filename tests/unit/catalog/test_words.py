@@ -46,4 +46,4 @@ def test_every_text_is_found_by_any_part_of_it(before, text):
 def test_words_need_no_quoting(text):
     for word in index_words(text):
         assert word
-        assert all(character.isalnum() for character in word)
+        assert all(character.isalnum() or not (character.isascii() or character.isspace()) for character in word)
