@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/shiwu/v1/*.proto)
 
-.PHONY: demo up test lint type proto proto-check lock bench clean
+.PHONY: demo up test lint type proto proto-check lock clean
 
 demo: $(VENV)/.serve
 	$(BIN)/python -m evaluation.demo
@@ -23,9 +23,6 @@ lint: $(VENV)/.dev node_modules/.package-lock.json
 
 type: $(VENV)/.dev
 	$(BIN)/mypy
-
-bench: $(VENV)/.dev
-	$(BIN)/python -m evaluation.bench
 
 # --- contract -------------------------------------------------------------------------------------------------------
 
