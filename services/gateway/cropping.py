@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from services.gateway.ports import Box, Detected
 from shiwu.vision.boxes import iou
+
+_SURE: Final = 0.5
+_LARGE: Final = 0.25
+"""Share of the photo. Merchants' pictures are cropped by the same two bounds when they enter the catalogue."""
 
 CropSource = Literal["detected", "centre", "focus"]
 
@@ -34,14 +38,21 @@ def choose(objects: Sequence[Detected], focus: Box | None, *, focus_iou: float, 
 
     With a focus the main object is the one with the highest intersection over union with it, if that is at least
     `focus_iou`; otherwise the focus itself is searched, for the detector may have missed what the user sees.
-    Without a focus it is the most confident object; without any object the centre, `centre_share` of each side.
+    Without a focus it is the most confident object, if that is large or the detector is sure of it: a small unsure box
+    is more often a detail than the thing that the user holds before the camera. Otherwise it is the centre,
+    `centre_share` of each side.
     """
     if focus is not None:
         return _nearest(objects, focus, focus_iou)
-    if objects:
+    if objects and _counts(objects[0]):
         return Choice(objects, objects[0].box, "detected")
     edge = (1.0 - centre_share) / 2.0
     return Choice(objects, Box(edge, edge, 1.0 - edge, 1.0 - edge), "centre")
+
+
+def _counts(found: Detected) -> bool:
+    x_min, y_min, x_max, y_max = found.box
+    return found.score >= _SURE or (x_max - x_min) * (y_max - y_min) >= _LARGE
 
 
 def _nearest(objects: Sequence[Detected], focus: Box, focus_iou: float) -> Choice:
