@@ -16,7 +16,7 @@ from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from tests import demo_mesh
 from tests.demo_mesh import STOCK, DemoMesh, eventually
 
-PRODUCT = "spiky-cactus"
+PRODUCT = "basketball"
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ class TestScan:
 
     @pytest.mark.parametrize(("top_k", "styles"), [(1, 1), (2, 2), (100, 4)])
     async def test_top_k(self, mesh, top_k, styles):
-        mesh.world.detector.scores = (("toys", 0.3), ("shoes", 0.3), ("bags", 0.3), ("furniture", 0.3))
+        mesh.world.detector.scores = (("toys", 0.6), ("shoes", 0.6), ("bags", 0.6), ("furniture", 0.6))
         answer = await mesh.stub.Scan(pb.ScanRequest(image=UNKNOWN, top_k=top_k))
         assert len(answer.styles) == styles
 
