@@ -33,7 +33,7 @@ CHECKPOINT: Final = "checkpoint.pt"
 class Recipe:
     """What decides the outcome of a training run, beside the data."""
 
-    steps: int = 1600
+    steps: int = 1080
     batch: int = 16
     seed: int = 0
     frozen_blocks: int = 5
