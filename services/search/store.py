@@ -35,7 +35,7 @@ class Record:
 
 
 class Hit(NamedTuple):
-    """One picture found. A tuple, since hundreds are made for every search and frozen dataclasses take four times as
+    """One picture found. A tuple, since hundreds are made for every search and frozen dataclasses take three times as
     long to make."""
 
     image_id: str
