@@ -16,7 +16,7 @@ _DRIVERS = ("sqlite+aiosqlite", "postgresql+psycopg")
 
 
 def _database(url: SecretStr) -> SecretStr:
-    wanted = f"expected {' or '.join(f'{driver}://...' for driver in _DRIVERS)}"
+    wanted = "expected sqlite+aiosqlite:///path/to/catalog.db or postgresql+psycopg://user@host/database"
     try:
         parsed = make_url(url.get_secret_value())
     except ArgumentError:
@@ -24,7 +24,6 @@ def _database(url: SecretStr) -> SecretStr:
     if parsed.drivername not in _DRIVERS:
         raise ValueError(wanted)
     if parsed.drivername == _DRIVERS[0] and parsed.database in (None, "", ":memory:"):
-        wanted = "expected a file: sqlite+aiosqlite:///path/to/catalog.db"
         raise ValueError(wanted)
     return url
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -46,6 +48,8 @@ class MilvusConnection:
         self._connecting = asyncio.Lock()
         self._client: AsyncMilvusClient | None = None
         self._definer: MilvusClient | None = None
+        # Milvus Lite writes every change of its aliases through the same temporary file: one at a time.
+        self._defining = threading.Lock() if is_lite(endpoint) else nullcontext()
 
     async def call(
         self, operation: str, do: Callable[[AsyncMilvusClient, float], Awaitable[_T]], *, seconds: float | None = None
@@ -74,9 +78,10 @@ class MilvusConnection:
         """
 
         def in_thread() -> _T:
-            if self._definer is None:
-                self._definer = MilvusClient(self._endpoint, token=self._token, timeout=_CONNECT_TIMEOUT)
-            return do(self._definer)
+            with self._defining:
+                if self._definer is None:
+                    self._definer = MilvusClient(self._endpoint, token=self._token, timeout=_CONNECT_TIMEOUT)
+                return do(self._definer)
 
         await self._connected()
         try:
