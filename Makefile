@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/shiwu/v1/*.proto)
 
-.PHONY: demo up test lint type proto proto-check lock clean
+.PHONY: demo up test bench lint type proto proto-check lock clean
 
 demo: $(VENV)/.serve
 	$(BIN)/python -m evaluation.demo
@@ -14,6 +14,11 @@ up: $(VENV)/.serve
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# Speed: the steps of a scan, and what the mesh adds to it.
+bench: $(VENV)/.dev
+	$(BIN)/python -m evaluation.steps
+	$(BIN)/python -m evaluation.overhead
 
 lint: $(VENV)/.dev node_modules/.package-lock.json
 	$(BIN)/ruff check .

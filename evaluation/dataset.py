@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from offline.training.embedder.split import split_items
 from offline.training.items import Item, load_items
+
+Scope = Literal["all", "held-out", "held-out-among-all"]
+"""held-out: products that the released embedder was never trained on. held-out-among-all: queries of these, against the
+pictures of all products."""
 
 _SEED = 20261124
 
@@ -31,22 +37,29 @@ class Dataset:
         return frozenset(np.random.default_rng(_SEED).permutation(products)[:count].tolist())
 
 
-def read_dataset(folder: Path, limit: int | None = None) -> Dataset:
+def read_dataset(folder: Path, limit: int | None = None, *, scope: Scope = "all") -> Dataset:
     """Splits a folder's rows with a product_id.
 
     Rows of split "gallery" are the gallery and those of "query" the queries. Where there are no "query" rows, the
     users' photos outside the gallery are: of split "val" if there are any. Where there is no gallery either, one
     picture of each product that has several is the query, and the others are the gallery.
-    limit: so many queries at most, drawn with a fixed seed.
+    limit: so many queries at most, drawn with a fixed seed. scope: which products; of held-out ones all photos are
+    queries, since none of them was trained on.
     """
     items = [item for item in load_items(folder.parent, [folder.name]) if item.product_id is not None]
+    held_out = frozenset(item.path for item in split_items(items).held_out) if scope != "all" else frozenset()
+    if scope == "held-out":
+        items = [item for item in items if item.path in held_out]
     gallery = [item for item in items if item.split == "gallery"]
     queries = [item for item in items if item.split == "query"]
-    if gallery and not queries:
+    if gallery and scope != "all":
+        queries = [item for item in items if item.role == "photo" and item.path in held_out]
+    elif gallery and not queries:
         photos = [item for item in items if item.role == "photo" and item.split != "gallery"]
         queries = [item for item in photos if item.split == "val"] or photos
     if not gallery:
         gallery, queries = _one_out(items)
+        queries = [item for item in queries if scope == "all" or item.path in held_out]
     stocked = {item.product_id for item in gallery}
     queries = [item for item in queries if item.product_id in stocked]
     if not queries:

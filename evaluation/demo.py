@@ -63,17 +63,18 @@ def _phone_shots(products: list[DemoProduct]) -> list[tuple[DemoProduct, Path]]:
     for i, key in enumerate(SCANNED):
         file = _OUT / f"{key}.jpg"
         background = by_key[SCANNED[i - 1]]
-        file.write_bytes(shoot(_pixels(by_key[key].picture), _pixels(background.picture), seed=i))
+        file.write_bytes(shoot(pixels(by_key[key].picture), pixels(background.picture), seed=i))
         shots.append((by_key[key], file))
     return shots
 
 
-def _pixels(path: Path) -> Pixels:
-    pixels = cv2.imread(str(path))
-    if pixels is None:
+def pixels(path: Path) -> Pixels:
+    """RGB. Raises DemoError for a file that is no picture."""
+    bgr = cv2.imread(str(path))
+    if bgr is None:
         msg = f"{path} is not a picture"
         raise DemoError(msg)
-    return np.ascontiguousarray(pixels[..., ::-1], np.uint8)
+    return np.ascontiguousarray(bgr[..., ::-1], np.uint8)
 
 
 def _import(products: list[DemoProduct], layout: Layout) -> None:

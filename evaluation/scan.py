@@ -1,6 +1,6 @@
 """How well and how fast a mesh finds the products of a data set.
 
-python -m evaluation.scan --data DIR [--limit N] [--json]
+python -m evaluation.scan --data DIR [--products held-out] [--limit N] [--json]
 
 DIR holds an items.jsonl (see evaluation.dataset for what becomes gallery and queries). Without --gateway a mesh of its
 own is started on empty embedded stores; re-ranking is then measured in each of its modes.
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 from rich.console import Console
@@ -24,7 +24,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from evaluation.catalogue import delete_products, import_gallery
-from evaluation.dataset import Dataset, DatasetError, read_dataset
+from evaluation.dataset import Dataset, DatasetError, Scope, read_dataset
 from evaluation.metrics import Retrieval, interval, percentiles, rank_of, retrieval
 from offline.training.items import Item, ItemsError
 from shiwu.cli.connection import CATALOG, connected
@@ -66,7 +66,7 @@ def main() -> None:
     """Prints the figures; exits with 2 when the data cannot be used and 3 when a service does not answer."""
     options = _options()
     try:
-        dataset = read_dataset(options.data.resolve(), options.limit)
+        dataset = read_dataset(options.data.resolve(), options.limit, scope=options.products)
         figures = _own_mesh(dataset) if options.gateway is None else _running_mesh(dataset, options)
     except (DatasetError, ItemsError) as error:
         _stop(str(error), 2)
@@ -81,6 +81,12 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with an items.jsonl")
+    parser.add_argument(
+        "--products",
+        choices=get_args(Scope),
+        default="all",
+        help="held-out: those that the embedder was never trained on; held-out-among-all: scanned among all others",
+    )
     parser.add_argument("--limit", type=int, help="at most so many queries")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--gateway", help="host:port of a running mesh's gateway; its catalogue is written to")

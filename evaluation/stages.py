@@ -6,19 +6,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.catalog.resources import Article, Description
+from services.catalog.sql import SqlStore
+from services.classifier.voting import Neighbour, vote
 from services.detector.detection import Detector
 from services.embedder.embedding import Embedder
 from services.gateway import cropping
 from services.gateway.answer import Rules
-from services.gateway.pictures import cropped, prepared
-from services.gateway.ports import Box, Detected, Detection, EmbedderModel, Vector
-from shiwu.inference.manifest import DetectorManifest, EmbedderManifest, read_manifest
+from services.gateway.pictures import Picture, cropped, prepared
+from services.gateway.ports import (
+    Box,
+    Detected,
+    Detection,
+    EmbedderModel,
+    Feedback,
+    Gap,
+    Hit,
+    Scores,
+    ShardHits,
+    Share,
+    Vector,
+    Vote,
+)
+from services.search.index import ShardedIndex
+from shiwu.inference.manifest import DetectorManifest, EmbedderManifest, VoteRule, read_manifest
 from shiwu.inference.opening import open_model
 from shiwu.vision.decode import Limits, decode
 from shiwu.vision.resize import Image
 
+Facts = tuple[list[Description], list[Article]]
+
 _DECODE_SIDE = 640
 _DETECTOR_SIZE = 320
+
+
+def read(data: bytes) -> Picture:
+    """A picture's file as the gateway decodes it."""
+    return prepared(decode(data, Limits(), _DECODE_SIDE).pixels, _DETECTOR_SIZE)
 
 
 class LocalDetector:
@@ -80,7 +104,7 @@ class Stages:
 
     async def see(self, data: bytes) -> View:
         """The view of a picture's file."""
-        picture = prepared(decode(data, Limits(), _DECODE_SIDE).pixels, _DETECTOR_SIZE)
+        picture = read(data)
         detection = await self.detector.detect(picture.small, seconds=60)
         rules = Rules()
         choice = cropping.choose(detection.objects, None, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
@@ -88,3 +112,51 @@ class Stages:
         crop = cropped(picture.pixels, choice.box, margin=model.crop_margin, size=model.input_size)
         vector = await self.embedder.embed(crop, model, seconds=60)
         return View(choice.main.categories if choice.main else (), vector)
+
+
+class LocalIndex:
+    """The gateway's Index port on the search service's domain code."""
+
+    def __init__(self, index: ShardedIndex) -> None:
+        self._index = index
+
+    async def search(
+        self,
+        vector: Vector,
+        model: str,
+        *,
+        top_k: int,
+        categories: Sequence[str],
+        include_vectors: bool,
+        seconds: float,
+    ) -> Sequence[ShardHits]:
+        answers = await self._index.search(
+            model, vector, top_k=top_k, categories=categories, include_vectors=include_vectors
+        )
+        return [ShardHits(each.shard, each.hits, str(each.error or "")) for each in answers]
+
+
+class LocalVoter:
+    """The gateway's Voter port on the classifier's domain code."""
+
+    def __init__(self, rule: VoteRule) -> None:
+        self._rule = rule
+
+    async def vote(self, detector: Scores, neighbours: Sequence[Hit], *, seconds: float) -> Vote:
+        voters = [Neighbour(hit.image_id, hit.category, hit.similarity) for hit in neighbours]
+        outcome = vote(detector, voters, self._rule)
+        return Vote(outcome.categories, outcome.detector_share, [Share(*share) for share in outcome.shares])
+
+
+class LocalCatalog:
+    """The gateway's Catalog port on the catalogue's store; it keeps no gaps."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+
+    async def describe(self, product_ids: Sequence[str], *, max_articles: int, seconds: float) -> Facts:
+        return await self._store.describe(product_ids, max_articles=max_articles)
+
+    async def record_gap(self, gap: Gap, *, seconds: float) -> None: ...
+
+    async def record_feedback(self, feedback: Feedback, *, seconds: float) -> None: ...

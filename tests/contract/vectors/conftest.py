@@ -6,12 +6,12 @@ from typing import Protocol
 
 import pytest
 
+from evaluation.milvus_server import MilvusServer, running_milvus
 from services.search.memory import MemoryStore
 from services.search.milvus import MilvusStore
 from services.search.milvus_connection import MilvusConnection
 from services.search.shards import Shard
 from services.search.store import VectorStore
-from tests.milvus_server import MilvusServer, running_milvus
 
 CATEGORIES = ("shoes", "bags", "clothing")
 

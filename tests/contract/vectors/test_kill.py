@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.milvus_server import MilvusServer, running_milvus
 from services.search.index import ShardedIndex
 from services.search.milvus import MilvusStore
 from services.search.milvus_connection import MilvusConnection
 from services.search.shards import Shard
 from services.search.store import Record
 from shiwu.chassis.errors import ServiceError
-from tests.milvus_server import MilvusServer, running_milvus
 
 MODEL = "embedder-lite0@0.1"
 DIMENSION = 64
