@@ -92,7 +92,8 @@ def _jpeg(random: np.random.Generator, width: int, height: int) -> bytes:
 
 def _unit(random: np.random.Generator, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     vectors = random.normal(size=(count, 256)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def _pillow(data: bytes) -> Pillow.Image:
