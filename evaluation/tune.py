@@ -4,7 +4,8 @@ python -m evaluation.tune --data ../shared/data [--write]
 
 The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
 categories, training pictures with a category. Re-ranking and acceptance are fitted to photos of every second product
-that the embedder was never trained on, against merchants' pictures alone; the other products stay unseen.
+that the embedder was never trained on, against the catalogue's side of all such products: a catalogue that an embedder
+knows from training is nobody's. The photos of the other products stay unseen.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from evaluation.fitting import (
@@ -85,6 +87,7 @@ class Catalogue:
         ]
         products = [self.items[i].product_id or str(self.items[i].path) for i in order]
         return Observation(
+            source=shown.item.dataset,
             category=str(shown.item.category),
             product=shown.item.product_id,
             detector=shown.detector,
@@ -104,7 +107,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="freeze the result in the embedder's manifest")
     options = parser.parse_args()
     stages = Stages(options.detector, options.embedder)
-    tuning = asyncio.run(_tuned(options.data, stages, Console()))
+    # Thousands of small matrices: helpers cost more than they help.
+    with threadpool_limits(limits=1, user_api="blas"):
+        tuning = asyncio.run(_tuned(options.data, stages, Console()))
     if options.write:
         manifest = read_manifest(options.embedder)
         if not isinstance(manifest, EmbedderManifest):
@@ -120,7 +125,6 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
     stock = merchants + _thinned([item for item in split.train if item.category and item.role in ("photo", "render")])
     shown = await _seen(stages, stock, "catalogue")
     catalogue = _catalogue(shown)
-    shop = _catalogue([each for each in shown if each.item.role == "merchant"])
 
     photos = [item for item in split.train if item.role == "photo" and item.dataset == "grocery"]
     domain_photos = await _seen(stages, _thinned(photos), "user photos")
@@ -132,11 +136,10 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
     by_category = await _seen(stages, _thinned(val), "validation")
     rule = _vote(console, [catalogue.nearest(each, without=each.item.product_id) for each in by_category])
 
+    shop = _catalogue(await _seen(stages, [i for i in split.held_out if i.role != "photo"], "held-out catalogue"))
     products = tuning_products(split.held_out)
-    known = [item for item in split.held_out if item.product_id in products and item.role in ("photo", "merchant")]
-    queries = await _seen(
-        stages, [i for i in known if i.dataset != "grocery" or i.role == "photo"], "held-out products"
-    )
+    photos = [i for i in split.held_out if i.product_id in products and (i.dataset != "grocery" or i.role == "photo")]
+    queries = await _seen(stages, photos, "held-out photos")
     rerank = _rerank(console, [shop.nearest(each) for each in queries], means)
     accepted = _acceptance(console, shop, queries)
     return Tuning(vote=rule, rerank=rerank, acceptance=accepted, domains=means)

@@ -11,8 +11,9 @@ leaves a choice, this is ours:
 - The local query expansion averages over p itself and its k2 - 1 nearest others (as in the authors' code).
 
 Photos of people and of merchants differ, so that merchants' pictures are near each other and far from every photo:
-then no photo is anybody's reciprocal neighbour and the method fails. Mode "domain" first subtracts each side's mean
-embedding and makes the vectors unit length again.
+then no photo is anybody's reciprocal neighbour and the method fails. Mode "domain" looks for neighbours after
+subtracting each side's mean embedding. The distance d that the result is mixed with stays the original one: a mean is
+an estimate, and where it is wrong only the neighbours suffer.
 """
 
 from __future__ import annotations
@@ -67,12 +68,14 @@ def rank(
     """
     if mode == "none" or rule.lambda_ == 1.0 or len(candidates) < rule.k1 + 2:
         return plain
+    original: NDArray[np.float32] | None = None
     if mode == "domain" and means is not None:
+        original = np.maximum(1.0 - candidates @ query, 0.0)
         query = centred(query[None], means.photo)[0]
         candidates = centred(candidates, means.merchant)
     else:
         mode = "plain"
-    distances = k_reciprocal(np.concatenate([query[None], candidates]), rule)
+    distances = k_reciprocal(np.concatenate([query[None], candidates]), rule, original)
     return Ranking(np.argsort(distances, kind="stable"), distances, mode)
 
 
@@ -83,8 +86,10 @@ def centred(vectors: Vectors, mean: tuple[float, ...]) -> Vectors:
     return np.where(lengths > 1e-6, moved / np.maximum(lengths, 1e-6), vectors).astype(np.float32)
 
 
-def k_reciprocal(pool: Vectors, rule: RerankRule) -> NDArray[np.float32]:
+def k_reciprocal(pool: Vectors, rule: RerankRule, original: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """The final distance (1 - lambda) d_J + lambda d of pool[0], the query, to each other row, shape (n,), n >= 1.
+
+    original: the d to mix in, shape (n,), if it is not the pool's own.
 
     Sets are boolean rows over the pool, so that sizes of intersections, unions over neighbours and means over
     neighbours are one matrix product each.
@@ -105,7 +110,8 @@ def k_reciprocal(pool: Vectors, rule: RerankRule) -> NDArray[np.float32]:
     # max(a, b) = a + b - min(a, b)
     total = weights[1:].sum(axis=1) + weights[0].sum() - shared
     jaccard = 1.0 - shared / total
-    final: NDArray[np.float32] = (1.0 - rule.lambda_) * jaccard + rule.lambda_ * distances[0, 1:]
+    mixed_in = distances[0, 1:] if original is None else original
+    final: NDArray[np.float32] = (1.0 - rule.lambda_) * jaccard + rule.lambda_ * mixed_in
     return final.astype(np.float32, copy=False)
 
 

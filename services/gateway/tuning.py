@@ -69,6 +69,8 @@ def _tuning(manifest: EmbedderManifest) -> Tuning:
             msg = f"{manifest.id}: tuning.domains.{name} has {len(mean)} numbers; expected {manifest.dimension}"
             raise ManifestError(msg)
     mode: ranking.Mode = "domain" if tuned.rerank.centre else "plain"
+    if tuned.rerank.lambda_ == 1.0:  # found not to help: then candidates need not come with their vectors
+        mode = "none"
     return Tuning(tuned.vote.neighbours, mode, tuned.rerank, tuned.acceptance, tuned.domains)
 
 

@@ -15,6 +15,7 @@ MEANS = DomainMeans(photo=(0.0,) * 8, merchant=(0.0,) * 8)
 
 def observation(category, detector, neighbours, product="p", products=None, vectors=None, vector=None):
     return Observation(
+        source="grocery",
         category=category,
         product=product,
         detector=detector,
