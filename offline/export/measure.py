@@ -1,0 +1,100 @@
+"""What a format is worth: recall on held-out photos, and time on one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tqdm import tqdm
+
+from offline.export.pictures import Squares, image_sets
+from offline.export.runtimes import Run, in_batches
+from offline.training.detector.decoding import Decoder
+from offline.training.detector.library import held_out
+from offline.training.detector.measures import Case, hits, share
+from offline.training.detector.targets import Truth
+from offline.training.embedder.measure import centre, squares
+from offline.training.embedder.pictures import load_pictures
+from offline.training.embedder.retrieval import retrieve
+from offline.training.embedder.split import split_items
+from offline.training.items import Item, load_items
+from shiwu.inference.manifest import DetectorManifest, EmbedderManifest
+from shiwu.vision.resize import fit
+
+_BOXED: Final = "coco128"
+_ROUNDS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """A recall with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+def retrieval_recall(run: Run, name: str, manifest: EmbedderManifest, data: Path) -> Recall | None:
+    """Recall@1 of held-out products: the centres of user photos against shop pictures. None: there are none."""
+    held = [item for item in split_items(load_items(data, image_sets(data))).held_out if item.product_id is not None]
+    shop = [item for item in held if item.role == "merchant"]
+    sold = {item.dataset for item in shop}
+    photos = [item for item in held if item.role == "photo" and item.dataset in sold]
+    shop = [item for item in shop if item.dataset in {photo.dataset for photo in photos}]
+    if not photos:
+        return None
+    queries = squares([centre(picture.rgb) for picture in load_pictures(photos, side=None)], manifest.preprocessing)
+    gallery = squares([picture.rgb for picture in load_pictures(shop, side=None)], manifest.preprocessing)
+    output = manifest.outputs[0].name
+    vectors = in_batches(run, np.concatenate([gallery, queries]), f"recall of {name}")[output]
+    report = retrieve(vectors[len(shop) :], _products(photos), vectors[: len(shop)], _products(shop))
+    first = report.recall_1
+    return Recall(first.mean, first.low, first.high, report.queries)
+
+
+def _products(items: Sequence[Item]) -> np.ndarray[tuple[int, ...], np.dtype[np.str_]]:
+    return np.array([item.product_id for item in items], np.str_)
+
+
+def detection_recall(run: Run, name: str, manifest: DetectorManifest, data: Path) -> Recall | None:
+    """Share of held-out photos with drawn boxes whose main object the best box meets. None: there are none."""
+    if _BOXED not in image_sets(data):
+        return None
+    items = load_items(data, [_BOXED])
+    held = held_out([item.path.stem for item in items])
+    chosen = [item for item in items if item.path.stem in held and any(box.product for box in item.boxes or ())]
+    decoder, how, cases = Decoder(manifest), manifest.preprocessing, list[Case]()
+    for item, picture in zip(tqdm(chosen, desc=f"recall of {name}"), load_pictures(chosen, side=None), strict=True):
+        square, placement = fit(picture.rgb, how.size, how.fit, how.fill)
+        answer = run(square[None])
+        height, width = picture.rgb.shape[:2]
+        found = decoder.read(answer["scores"][0], answer["deltas"][0], placement, width, height)
+        cases.append(Case(width, height, _truth(item), found))
+    if not cases:
+        return None
+    figure = share([hits(case, 1) for case in cases])
+    return Recall(figure.value, figure.low, figure.high, figure.count)
+
+
+def _truth(item: Item) -> Truth:
+    boxes = np.array([box.corners for box in item.boxes or () if box.product], np.float32)
+    return Truth(boxes, np.full(len(boxes), -1, np.int64), np.zeros((0, 4), np.float32))
+
+
+def milliseconds(runs: Mapping[str, Run], square: Squares) -> dict[str, float]:
+    """Median time of each model for one square, (1, size, size, 3).
+
+    They take turns, so that whatever else the machine does slows all of them alike and ratios hold.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in tqdm(range(_ROUNDS), desc="latency", unit="round"):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(square)
+            times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(taken)) * 1e3 for name, taken in times.items()}
