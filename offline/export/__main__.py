@@ -21,7 +21,8 @@ try:
     from offline.export.pictures import choose
     from offline.export.to_tensorrt import EngineOptions
 except ModuleNotFoundError as missing:
-    sys.exit(f"offline.export needs the package {missing.name}: pip install 'shiwu[export,cpu]'")
+    print(f"offline.export needs the package {missing.name}: pip install 'shiwu[export,cpu]'", file=sys.stderr)
+    sys.exit(2)
 from offline.training.items import ItemsError
 from shiwu.inference.manifest import ManifestError, read_manifest
 
@@ -61,8 +62,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--to", type=lambda text: text.split(","), default=list(FORMATS), help=",".join(FORMATS))
     parser.add_argument("--data", type=Path, required=True, help="folder with the image sets (items.jsonl each)")
     parser.add_argument("--out", type=Path, help="where the files go; build/export/NAME unless given")
-    parser.add_argument("--pictures", type=int, default=200, help="real pictures that the gate compares on")
-    parser.add_argument("--calibration", type=int, default=128, help="real pictures to quantise with")
+    parser.add_argument("--pictures", type=_count, default=200, help="real pictures that the gate compares on")
+    parser.add_argument("--calibration", type=_count, default=128, help="real pictures to quantise with")
     parser.add_argument("--force", action="store_true", help="make again what is there and has passed")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     engines = EngineOptions()
@@ -72,6 +73,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--capability", default=engines.capability, help="GPU that TensorRT-RTX builds for")
     parser.add_argument("--version-compatible", action="store_true", help="engines for later versions of TensorRT too")
     return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def _batches(text: str) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import importlib.metadata
 import importlib.util
 import json
@@ -16,7 +16,6 @@ from offline.export.errors import ExportError
 from offline.export.formats import Job, Part
 from offline.export.gate import Figures, Gate, Verdict
 from offline.training.release import file_sha256
-from shiwu.inference.manifest import DetectorManifest
 
 LEDGER: Final = "export.json"
 REFERENCE: Final = "released"
@@ -56,12 +55,12 @@ def _make(job: Job, part: Part, gate: Gate) -> None:
 
 
 def _is_there(job: Job, part: Part) -> bool:
-    """Whether the part was made from this very release, passed, and has not been touched since."""
+    """Whether the part was made from this very release with these settings, passed, and was not touched since."""
     entry = _read(job.out)["parts"].get(part.name)
-    if entry is None or entry["source"] != job.manifest.sha256 or set(entry["files"]) != set(part.files):
+    if entry is None or entry["source"] != job.manifest.sha256 or entry["settings"] != part.settings:
         return False
     paths = [job.out / file for file in part.files]
-    return all(path.exists() and file_sha256(path) == entry["files"][path.name] for path in paths)
+    return all(path.exists() and file_sha256(path) == entry["files"].get(path.name) for path in paths)
 
 
 def _enter(job: Job, part: Part, verdict: Verdict | None) -> None:
@@ -70,11 +69,12 @@ def _enter(job: Job, part: Part, verdict: Verdict | None) -> None:
     ledger["parts"][part.name] = {
         "model": job.manifest.id,
         "source": job.manifest.sha256,
+        "settings": part.settings,
         "files": {file: file_sha256(job.out / file) for file in part.files},
         "gate": None if verdict is None else {"figures": verdict.figures, "limits": verdict.limits},
         "pictures": len(job.pictures.comparison),
         "tools": {tool: importlib.metadata.version(_distribution(tool)) for tool in part.tools},
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "made": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
     path = job.out / LEDGER
     path.with_suffix(".part").write_text(json.dumps(ledger, indent=2) + "\n", encoding="utf-8")
@@ -116,16 +116,11 @@ def _row(
     times: dict[str, float],
     gate: Figures,
 ) -> dict[str, Any]:
-    recall = None
-    if run is not None and isinstance(job.manifest, DetectorManifest):
-        recall = measure.detection_recall(run, name, job.manifest, data)
-    elif run is not None:
-        recall = measure.retrieval_recall(run, name, job.manifest, data)
     return {
         "name": name,
         "files": [path.name for path in files],
         "bytes": sum(path.stat().st_size for path in files),
         "milliseconds": times.get(name),
         "gate": gate,
-        "recall": recall,
+        "recall": None if run is None else measure.recall(run, name, job.manifest, data),
     }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from offline.export import runtimes, to_int8, to_ncnn, to_onnx, to_tensorrt
 from offline.export.errors import UsageError
@@ -50,6 +50,8 @@ class Part:
     """Writes the files into a folder, from the released file or from finished parts."""
     run: Callable[[Path, tuple[str, ...], Released], Run] | None
     """Opens the files in a folder; None: they cannot be run on the machine that makes them."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else changes the files; as JSON would have it."""
 
 
 def parts(formats: Sequence[str], engines: EngineOptions) -> list[Part]:
@@ -90,7 +92,8 @@ def _engine(source: Part, options: EngineOptions) -> Part:
 
     precision: Precision = "int8" if source is _TENSORRT else "float"
     run = None if ahead else runtimes.tensorrt
-    return Part(f"engine of {source.name}", (file,), precision, (library,), make, run)
+    settings = {**asdict(options), "batches": list(options.batches)}
+    return Part(f"engine of {source.name}", (file,), precision, (library,), make, run, settings)
 
 
 _EXACT: Final = Part(

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from offline.export.pictures import Squares, image_sets
-from offline.export.runtimes import Run, in_batches
+from offline.export.runtimes import Released, Run, in_batches
 from offline.training.detector.decoding import Decoder
 from offline.training.detector.library import held_out
 from offline.training.detector.measures import Case, hits, share
@@ -26,6 +26,7 @@ from shiwu.inference.manifest import DetectorManifest, EmbedderManifest
 from shiwu.vision.resize import fit
 
 _BOXED: Final = "coco128"
+_BIG: Final = 0.02
 _ROUNDS: Final = 40
 
 
@@ -37,6 +38,13 @@ class Recall:
     low: float
     high: float
     count: int
+
+
+def recall(run: Run, name: str, manifest: Released, data: Path) -> Recall | None:
+    """An embedder's `retrieval_recall` or a detector's `detection_recall`."""
+    if isinstance(manifest, DetectorManifest):
+        return detection_recall(run, name, manifest, data)
+    return retrieval_recall(run, name, manifest, data)
 
 
 def retrieval_recall(run: Run, name: str, manifest: EmbedderManifest, data: Path) -> Recall | None:
@@ -62,7 +70,10 @@ def _products(items: Sequence[Item]) -> np.ndarray[tuple[int, ...], np.dtype[np.
 
 
 def detection_recall(run: Run, name: str, manifest: DetectorManifest, data: Path) -> Recall | None:
-    """Share of held-out photos with drawn boxes whose main object the best box meets. None: there are none."""
+    """Share of held-out photos with drawn boxes whose main object, if it fills 2 %, the best box meets.
+
+    None: there are no such photos.
+    """
     if _BOXED not in image_sets(data):
         return None
     items = load_items(data, [_BOXED])
@@ -75,6 +86,7 @@ def detection_recall(run: Run, name: str, manifest: DetectorManifest, data: Path
         height, width = picture.rgb.shape[:2]
         found = decoder.read(answer["scores"][0], answer["deltas"][0], placement, width, height)
         cases.append(Case(width, height, _truth(item), found))
+    cases = [case for case in cases if case.main_share > _BIG]
     if not cases:
         return None
     figure = share([hits(case, 1) for case in cases])

@@ -40,7 +40,7 @@ def choose(data: Path, how: Preprocessing, calibration: int, comparison: int) ->
     wanted = calibration + comparison
     items = _by_turns(load_items(data, image_sets(data)))[:wanted]
     if len(items) < wanted:
-        msg = f"{data} has {len(items)} photos and shop pictures; {wanted} are needed"
+        msg = f"the image sets of {data} (folders with {ITEMS_FILE}) have {len(items)} pictures; {wanted} are needed"
         raise UsageError(msg)
     squares = np.stack([_square(item, how) for item in tqdm(items, desc="pictures", unit="picture")])
     return Pictures(squares[:calibration], squares[calibration:])

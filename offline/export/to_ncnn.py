@@ -66,7 +66,7 @@ def _one_float_picture(graph: Any, manifest: Released) -> None:
     graph.node.remove(transpose)
     for node in graph.node:
         for i, tensor in enumerate(node.input):
-            if tensor == transpose.output[0]:
+            if tensor in {cast.output[0], transpose.output[0]}:
                 node.input[i] = name
     graph.input[0].CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, size, size]))
     for output in graph.output:
@@ -94,7 +94,7 @@ def _pool_reductions(model: Any) -> None:
         if node.op_type == "ReduceMax":
             nodes.append(helper.make_node("MaxPool", [node.input[0]], [pooled], kernel_shape=[length]))
         else:
-            model.graph.initializer.append(numpy_helper.from_array(np.float32(length), f"{result}.length"))
+            model.graph.initializer.append(numpy_helper.from_array(np.array(length, np.float32), f"{result}.length"))
             nodes += [
                 helper.make_node("AveragePool", [node.input[0]], [f"{result}.mean"], kernel_shape=[length]),
                 helper.make_node("Mul", [f"{result}.mean", f"{result}.length"], [pooled]),

@@ -42,7 +42,7 @@ def library() -> Any:
     for name in ("tensorrt", RTX):
         if importlib.util.find_spec(name) is not None:
             return importlib.import_module(name)
-    msg = "format tensorrt needs TensorRT: pip install 'shiwu[tensorrt]', or the package tensorrt on a machine with a GPU"
+    msg = "format tensorrt needs a package: with a GPU tensorrt, without one pip install 'shiwu[tensorrt]'"
     raise UsageError(msg)
 
 
