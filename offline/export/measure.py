@@ -49,12 +49,11 @@ def recall(run: Run, name: str, manifest: Released, data: Path) -> Recall | None
 
 def retrieval_recall(run: Run, name: str, manifest: EmbedderManifest, data: Path) -> Recall | None:
     """Recall@1 of held-out products: the centres of user photos against shop pictures. None: there are none."""
-    held = [item for item in split_items(load_items(data, image_sets(data))).held_out if item.product_id is not None]
-    shop = [item for item in held if item.role == "merchant"]
-    sold = {item.dataset for item in shop}
-    photos = [item for item in held if item.role == "photo" and item.dataset in sold]
-    shop = [item for item in shop if item.dataset in {photo.dataset for photo in photos}]
-    if not photos:
+    held = split_items(load_items(data, image_sets(data))).held_out
+    photos = [item for item in held if item.role == "photo" and item.product_id is not None]
+    seen = {photo.product_id for photo in photos}
+    shop = [item for item in held if item.role == "merchant" and item.product_id in seen]
+    if not photos or not shop:
         return None
     queries = squares([centre(picture.rgb) for picture in load_pictures(photos, side=None)], manifest.preprocessing)
     gallery = squares([picture.rgb for picture in load_pictures(shop, side=None)], manifest.preprocessing)

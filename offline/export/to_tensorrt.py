@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -102,10 +105,23 @@ def build(source: Path, target: Path, manifest: Released, options: EngineOptions
         config.set_timing_cache(timings, ignore_mismatch=False)
         if options.version_compatible:
             config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    engine = builder.build_serialized_network(network, config)
+    with _stdout_to_stderr():
+        engine = builder.build_serialized_network(network, config)
     if engine is None:
         msg = f"TensorRT {trt.__version__} builds no engine from {source.name}; its log says why"
         raise ExportError(msg)
     target.write_bytes(memoryview(engine))
     if trt.__name__ != RTX:
         cache.write_bytes(memoryview(config.get_timing_cache().serialize()))
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """TensorRT's compiler writes warnings to stdout, past Python, where a reader expects the table alone."""
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
