@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.metadata
-import importlib.util
 import json
 import tempfile
 from collections.abc import Sequence
@@ -40,6 +39,9 @@ def export(job: Job, parts: Sequence[Part], data: Path, *, force: bool = False) 
 
 def _make(job: Job, part: Part, gate: Gate) -> None:
     """Makes one part beside its place and moves it there when it has passed."""
+    for file in part.files:
+        # Of another release, or spoilt: if this fails, it must not pass for what was wanted.
+        (job.out / file).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=job.out, prefix=".unproven-") as name:
         folder = Path(name)
         part.make(job, folder)
@@ -98,29 +100,18 @@ def _rows(job: Job, parts: Sequence[Part], data: Path, reference: runtimes.Run) 
     runs = {REFERENCE: reference}
     runs |= {part.name: part.run(job.out, part.files, job.manifest) for part in parts if part.run is not None}
     times = measure.milliseconds(runs, job.pictures.comparison[:1])
-    rows = [_row(job, data, REFERENCE, [job.released], reference, times, {})]
+    shown: list[tuple[str, list[Path], Figures]] = [(REFERENCE, [job.released], {})]
     for part in parts:
-        entry = ledger[part.name]["gate"]
-        figures = {} if entry is None else entry["figures"]
-        paths = [job.out / file for file in part.files]
-        rows.append(_row(job, data, part.name, paths, runs.get(part.name), times, figures))
-    return rows
-
-
-def _row(
-    job: Job,
-    data: Path,
-    name: str,
-    files: Sequence[Path],
-    run: runtimes.Run | None,
-    times: dict[str, float],
-    gate: Figures,
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "files": [path.name for path in files],
-        "bytes": sum(path.stat().st_size for path in files),
-        "milliseconds": times.get(name),
-        "gate": gate,
-        "recall": None if run is None else measure.recall(run, name, job.manifest, data),
-    }
+        verdict = ledger[part.name]["gate"]
+        shown.append((part.name, [job.out / file for file in part.files], verdict["figures"] if verdict else {}))
+    return [
+        {
+            "name": name,
+            "files": [path.name for path in files],
+            "bytes": sum(path.stat().st_size for path in files),
+            "milliseconds": times.get(name),
+            "gate": figures,
+            "recall": measure.recall(runs[name], name, job.manifest, data) if name in runs else None,
+        }
+        for name, files, figures in shown
+    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,7 @@ from offline.export.pictures import Squares, image_sets
 from offline.export.runtimes import Released, Run, in_batches
 from offline.training.detector.decoding import Decoder
 from offline.training.detector.library import held_out
-from offline.training.detector.measures import Case, hits, share
+from offline.training.detector.measures import Case, Figure, hits, share
 from offline.training.detector.targets import Truth
 from offline.training.embedder.measure import centre, squares
 from offline.training.embedder.pictures import load_pictures
@@ -30,24 +29,14 @@ _BIG: Final = 0.02
 _ROUNDS: Final = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """A recall with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-    count: int
-
-
-def recall(run: Run, name: str, manifest: Released, data: Path) -> Recall | None:
+def recall(run: Run, name: str, manifest: Released, data: Path) -> Figure | None:
     """An embedder's `retrieval_recall` or a detector's `detection_recall`."""
     if isinstance(manifest, DetectorManifest):
         return detection_recall(run, name, manifest, data)
     return retrieval_recall(run, name, manifest, data)
 
 
-def retrieval_recall(run: Run, name: str, manifest: EmbedderManifest, data: Path) -> Recall | None:
+def retrieval_recall(run: Run, name: str, manifest: EmbedderManifest, data: Path) -> Figure | None:
     """Recall@1 of held-out products: the centres of user photos against shop pictures. None: there are none."""
     held = split_items(load_items(data, image_sets(data))).held_out
     photos = [item for item in held if item.role == "photo" and item.product_id is not None]
@@ -60,15 +49,14 @@ def retrieval_recall(run: Run, name: str, manifest: EmbedderManifest, data: Path
     output = manifest.outputs[0].name
     vectors = in_batches(run, np.concatenate([gallery, queries]), f"recall of {name}")[output]
     report = retrieve(vectors[len(shop) :], _products(photos), vectors[: len(shop)], _products(shop))
-    first = report.recall_1
-    return Recall(first.mean, first.low, first.high, report.queries)
+    return Figure(report.recall_1.mean, report.recall_1.low, report.recall_1.high, report.queries)
 
 
 def _products(items: Sequence[Item]) -> np.ndarray[tuple[int, ...], np.dtype[np.str_]]:
     return np.array([item.product_id for item in items], np.str_)
 
 
-def detection_recall(run: Run, name: str, manifest: DetectorManifest, data: Path) -> Recall | None:
+def detection_recall(run: Run, name: str, manifest: DetectorManifest, data: Path) -> Figure | None:
     """Share of held-out photos with drawn boxes whose main object, if it fills 2 %, the best box meets.
 
     None: there are no such photos.
@@ -86,10 +74,7 @@ def detection_recall(run: Run, name: str, manifest: DetectorManifest, data: Path
         found = decoder.read(answer["scores"][0], answer["deltas"][0], placement, width, height)
         cases.append(Case(width, height, _truth(item), found))
     cases = [case for case in cases if case.main_share > _BIG]
-    if not cases:
-        return None
-    figure = share([hits(case, 1) for case in cases])
-    return Recall(figure.value, figure.low, figure.high, figure.count)
+    return share([hits(case, 1) for case in cases]) if cases else None
 
 
 def _truth(item: Item) -> Truth:

@@ -79,10 +79,6 @@ def _convert_first(graph: Any, source: str) -> None:
     between, last = transpose.output[0], cast.output[0]
     cast.input[0], cast.output[0] = source, between
     transpose.input[0], transpose.output[0] = between, last
-    places = [i for i, node in enumerate(graph.node) if node.output[0] in {between, last}]
-    nodes = [graph.node[i] for i in places]
-    early, late = type(cast)(), type(cast)()
-    early.CopyFrom(nodes[1])
-    late.CopyFrom(nodes[0])
-    graph.node[places[0]].CopyFrom(early)
-    graph.node[places[1]].CopyFrom(late)
+    at = list(graph.node).index(transpose)
+    graph.node.remove(cast)
+    graph.node.insert(at, cast)

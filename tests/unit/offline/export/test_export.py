@@ -128,6 +128,13 @@ def test_what_is_there_is_not_made_again(model: Path, data: Path, tmp_path: Path
     assert made() > repaired
 
 
+def test_a_failure_leaves_no_file_of_an_earlier_release(model: Path, data: Path, tmp_path: Path, monkeypatch) -> None:
+    assert run(model, data, tmp_path / "out", "onnx") == 0
+    monkeypatch.setattr(gate, "LIMITS", {"embedding": {"float": {"cosine": 1.1}}})
+    assert run(model, data, tmp_path / "out", "onnx", "--force") == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [LEDGER]
+
+
 @pytest.mark.parametrize(
     ("to", "more", "words"),
     [
