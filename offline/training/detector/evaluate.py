@@ -16,6 +16,7 @@ import onnxruntime
 from tqdm import tqdm
 
 from offline.training.detector.composites import Scenes
+from offline.training.detector.decoding import KEPT, Decoder
 from offline.training.detector.library import Library, index_of, load_library, read
 from offline.training.detector.measures import (
     Case,
@@ -38,10 +39,6 @@ from shiwu.vision.resize import Image, fit
 _SCENES: Final = 300
 _BIG: Final = 0.02
 """The goal counts main objects above this share of the picture."""
-_CANDIDATES: Final = 300
-_KEPT: Final = 50
-_FLOOR: Final = 0.01
-"""Average precision looks at boxes far below the serving threshold."""
 
 
 class Released:
@@ -56,21 +53,14 @@ class Released:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(folder / manifest.file, options, ["CPUExecutionProvider"])
-        self._anchors = manifest.anchors.grid().boxes(manifest.preprocessing.size)
+        self._decoder = Decoder(manifest)
 
     def detect(self, image: Image) -> Detections:
         """Boxes in pixels of the image, each with its best category; suppression does not look at categories."""
         pre = self.manifest.preprocessing
         square, placement = fit(image, pre.size, pre.fit, pre.fill)
         scores, deltas = self._session.run(["scores", "deltas"], {"image": square[None]})
-        best = scores[0].max(axis=1)
-        order = np.argsort(-best, kind="stable")[:_CANDIDATES]
-        order = order[best[order] > _FLOOR]
-        boxes = geometry.decode(deltas[0][order], self._anchors[order])
-        boxes = geometry.clip(placement.to_image(boxes), image.shape[1], image.shape[0])
-        kept = geometry.nms(boxes, best[order], self.manifest.nms_iou, _KEPT)
-        chosen = order[kept]
-        return Detections(boxes[kept], best[chosen], scores[0][chosen].argmax(axis=1).astype(np.int64))
+        return self._decoder.read(scores[0], deltas[0], placement, image.shape[1], image.shape[0])
 
     def milliseconds(self) -> float:
         """Median time of the network alone for one picture."""
@@ -111,7 +101,7 @@ def _main_object(name: str, cases: Sequence[Case]) -> dict[str, Figure]:
     return {
         f"{name}: best box": share([hits(case, 1) for case in cases]),
         f"{name}: one of best 3": share([hits(case, 3) for case in cases]),
-        f"{name}: one of all": share([hits(case, _KEPT) for case in cases]),
+        f"{name}: one of all": share([hits(case, KEPT) for case in cases]),
         f"{name}: best box on any product": share([hits_any(case) for case in cases]),
         f"{name}: category where found": share(categories),
         f"{name}: whole picture instead": share([centre_hits(case, 1.0) for case in cases]),
