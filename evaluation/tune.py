@@ -50,7 +50,7 @@ from shiwu.inference.manifest import (
 )
 
 _CANDIDATES = 100
-_FALSE_ACCEPTS = 0.05
+_FALSE_ACCEPTS = 0.10
 _PER_LABEL = 40
 _SEED = 7
 
