@@ -137,17 +137,21 @@ def _scanner(stages: Stages, index: ShardedIndex, store: SqlStore, models: Path)
 
 
 async def _fill(store: SqlStore, index: ShardedIndex, stages: Stages, photo: bytes, rows: int) -> None:
-    """Random products in all categories, and the one in the photo."""
+    """Random products around the centres of their categories, and the one in the photo."""
     random = np.random.default_rng(_SEED)
     model, dimension = stages.embedder.model.id, stages.embedder.model.dimension
     own = (await stages.see(photo)).vector
+    centres = random.normal(size=(len(CATEGORIES), dimension)).astype(np.float32)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centres[0] = own  # near pictures are mostly of one category, as in a real catalogue
     for start in tqdm(range(0, rows, _BATCH), "filling the catalogue", unit="batch"):
         numbers = range(start, min(start + _BATCH, rows))
-        vectors = random.normal(size=(len(numbers), dimension)).astype(np.float32)
-        if start == 0:
-            vectors[:_PICTURES] = own + random.normal(0.0, 0.02, (_PICTURES, dimension))
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         keys = [number // _PICTURES for number in numbers]
+        vectors = random.normal(scale=dimension**-0.5, size=(len(numbers), dimension)).astype(np.float32)
+        vectors += 0.5 * centres[[key % len(CATEGORIES) for key in keys]]
+        if start == 0:
+            vectors[:_PICTURES] = own + 0.3 * vectors[:_PICTURES]
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         records = [
             Record(f"image-{number}", f"product-{key}", "", CATEGORIES[key % len(CATEGORIES)], vector)
             for number, key, vector in zip(numbers, keys, vectors, strict=True)

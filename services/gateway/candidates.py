@@ -94,6 +94,11 @@ def grouped(candidates: Sequence[Hit], ranking: Ranking) -> list[StyleHit]:
     return list(styles.values())
 
 
+def product_ids(styles: Sequence[StyleHit]) -> list[str]:
+    """The products of the styles, best first."""
+    return [product.product_id for style in styles for product in style.products]
+
+
 def lead(best: ProductHit, hits: Sequence[Hit]) -> float:
     """How much more similar the best product is than any other among the hits, nearest first.
 

@@ -43,7 +43,7 @@ def to_response(
         crop_source=_SOURCES[answer.choice.source],
         categories=_scores(answer.categories),
         styles=_styles(answer.styles, answer.facts),
-        articles=answer.facts.articles if answer.facts is not None else (),
+        articles=answer.facts.articles if answer.facts is not None and answer.outcome == "matched" else (),
         missing=[pb.MissingPart(part=e.part, reason=e.reason, fallback=e.fallback) for e in answer.missing],
         evidence=_evidence(answer, progress.stages) if explain else None,
         versions=pb.Versions(

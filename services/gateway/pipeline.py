@@ -23,8 +23,9 @@ from typing import Final, Generic, TypeVar
 
 from services.gateway.acceptance import probability, threshold
 from services.gateway.answer import Answer, Peers, Rules
-from services.gateway.candidates import grouped, lead, likely_categories, nearest, vectors
+from services.gateway.candidates import grouped, lead, likely_categories, nearest, product_ids, vectors
 from services.gateway.cropping import choose
+from services.gateway.describing import EarlyFacts
 from services.gateway.lookup import Found, Lookup, Memory, View
 from services.gateway.models import ModelList
 from services.gateway.pictures import Picture
@@ -64,15 +65,20 @@ class Scanner(Generic[F]):
         found = await self._lookup.in_all(view, progress)
         if found is None:
             return answer
-        await self._voted(answer, found, progress)
-        categories = self._candidate_categories(answer)
-        found = await self._lookup.in_own(view, categories, found, progress) or found
-        _note(answer, found, progress)
-        with progress.stage("rerank"):
-            self._ranked(answer, found, categories, progress)
-        self._decided(answer, found, progress)
-        del answer.styles[top_k:]
-        await self._described(answer, progress)
+        early = self._asked_early(found, top_k, progress)
+        try:
+            await self._voted(answer, found, progress)
+            categories = self._candidate_categories(answer)
+            found = await self._lookup.in_own(view, categories, found, progress) or found
+            _note(answer, found, progress)
+            with progress.stage("rerank"):
+                self._ranked(answer, found, categories, progress)
+            self._decided(answer, found, progress)
+            del answer.styles[top_k:]
+            await self._described(answer, early, progress)
+        finally:
+            if early is not None:
+                early.cancel()
         return answer
 
     async def _detected(self, picture: Picture, focus: Box | None, progress: Progress) -> Answer[F]:
@@ -85,6 +91,15 @@ class Scanner(Generic[F]):
         choice = choose(detection.objects, focus, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
         categories = _distribution(choice.main.categories) if choice.main else ()
         return Answer(choice, progress.missing, detection.model, categories=categories)
+
+    def _asked_early(self, found: Found, top_k: int, progress: Progress) -> EarlyFacts[F] | None:
+        candidates = nearest(found.hits, self._rules.candidates)
+        styles = grouped(candidates, by_similarity([hit.similarity for hit in candidates]))[:top_k]
+        products = product_ids(styles)
+        if not products:
+            return None
+        seconds = progress.budget(self._rules.limits.describe, share=0.5)
+        return EarlyFacts(self._peers.catalog, products, max_articles=self._rules.max_articles, seconds=seconds)
 
     async def _voted(self, answer: Answer[F], found: Found, progress: Progress) -> None:
         """Asks for the vote; without one, the categories stay the detector's."""
@@ -133,13 +148,16 @@ class Scanner(Generic[F]):
         elif not progress.missing:
             answer.outcome = "not_in_catalogue"
 
-    async def _described(self, answer: Answer[F], progress: Progress) -> None:
-        products = [product.product_id for style in answer.styles for product in style.products]
+    async def _described(self, answer: Answer[F], early: EarlyFacts[F] | None, progress: Progress) -> None:
+        products = product_ids(answer.styles)
         if not products:
             return
-        articles = self._rules.max_articles if answer.outcome == "matched" else 0
         with progress.stage("describe"), progress.may_lose("catalog", _IDS_ONLY):
+            if early is not None and early.cover(products):
+                answer.facts = await early.get()
+                return
             seconds = progress.budget(self._rules.limits.describe, share=0.9)
+            articles = self._rules.max_articles
             answer.facts = await self._peers.catalog.describe(products, max_articles=articles, seconds=seconds)
 
 

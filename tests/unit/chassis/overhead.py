@@ -8,12 +8,11 @@ turns call by call, so that a busy machine slows all of them alike.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import grpc
 import uvloop
@@ -92,7 +91,7 @@ async def main() -> None:
             "client side alone": await stack.enter_async_context(bare(wrap=_Channel)),
             "client side as an interceptor": await stack.enter_async_context(bare([], [ClientInterceptor()])),
         }
-        if importlib.util.find_spec("opentelemetry.instrumentation.grpc"):
+        with suppress(ModuleNotFoundError):
             from opentelemetry.instrumentation.grpc import aio_client_interceptors, aio_server_interceptor
 
             variants["OpenTelemetry's interceptors alone"] = await stack.enter_async_context(

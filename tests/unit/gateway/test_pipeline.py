@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.gateway.answer import Rules
-from services.gateway.ports import Box
+from services.gateway.ports import Box, Vote
 from services.gateway.tuning import UNTUNED
 from shiwu.chassis.errors import DeadlineError, NotFoundError, OverloadedError, UnavailableError
 from tests.unit.gateway.world import GENERAL, OWN, STOCK, Product, World, embed, noisy, photo, tile
@@ -61,7 +61,6 @@ async def test_an_unknown_product_is_not_in_the_catalogue():
     assert answer.outcome == "not_in_catalogue"
     assert answer.styles, "similar products are offered"
     assert answer.confidence < 0.5
-    assert world.catalog.described[0][1] == 0, "articles are about the product found"
     assert answer.crop is not None
     assert answer.vector is not None
 
@@ -69,6 +68,25 @@ async def test_an_unknown_product_is_not_in_the_catalogue():
 async def test_an_empty_catalogue_says_so():
     answer = await World().scan(shot(3))
     assert (answer.outcome, answer.styles, answer.confidence, answer.missing) == ("not_in_catalogue", [], 0.0, [])
+
+
+async def test_the_catalogue_is_asked_once():
+    world = World(STOCK, rules=Rules(vote_mass=1.0))
+    answer = await world.scan(shot(3))
+    assert len(world.catalog.described) == 1
+    assert answer.facts is not None
+
+
+async def test_the_catalogue_is_asked_again_where_the_vote_changes_what_is_named():
+    async def for_bags(detector, neighbours, *, seconds):
+        return Vote([("bags", 1.0)], 1.0, [])
+
+    world = World(STOCK)
+    world.voter.vote = for_bags
+    answer = await world.scan(shot(3))
+    named = [product.product_id for style in answer.styles for product in style.products]
+    assert [products for products, _ in world.catalog.described][1:] == [named]
+    assert named[0] != world.catalog.described[0][0][0]
 
 
 async def test_top_k_limits_the_styles_described():
