@@ -13,7 +13,11 @@ from torch import Tensor, nn
 Variant = Literal["lite0", "lite1", "lite2"]
 
 # Width and depth against lite0.
-_MULTIPLIERS: Final[dict[Variant, tuple[float, float]]] = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+_MULTIPLIERS: Final[dict[Variant, tuple[float, float]]] = {
+    "lite0": (1.0, 1.0),
+    "lite1": (1.0, 1.1),
+    "lite2": (1.1, 1.2),
+}
 # Kernel, stride, expansion, output channels and repeats of each stage of lite0.
 _STAGES: Final = (
     (3, 1, 1, 16, 1),
@@ -52,16 +56,16 @@ class Backbone(nn.Module):
         self.stem = _conv(3, _STEM_CHANNELS, 3, 2)
         blocks: list[nn.Module] = []
         channels = _STEM_CHANNELS
-        ends: list[int] = []
+        ends: list[tuple[int, int]] = []
         for kernel, stride, expansion, out, repeats in _stages(variant):
             for i in range(repeats):
                 blocks.append(_Block(channels, out, kernel, stride if i == 0 else 1, expansion))
                 channels = out
-            ends.append(len(blocks))
+            ends.append((len(blocks), channels))
         self.blocks = nn.ModuleList(blocks)
         self.head = _conv(channels, LAST_CHANNELS, 1, 1)
-        self.pyramid_ends: Final = (ends[2], ends[4], ends[6])
-        """Blocks up to C3, C4 and C5."""
+        self.pyramid_ends, self.pyramid_channels = zip(ends[2], ends[4], ends[6], strict=True)
+        """Blocks up to C3, C4 and C5, and their channels."""
 
     def pyramid(self, x: Tensor) -> Pyramid:
         x = self.stem(x)

@@ -1,0 +1,161 @@
+"""One run: a folder with the experiment, what it ran on, checkpoints, metrics, curves and the result.
+
+`experiment.yaml`, `run.json` (git revision, versions, machine, products), `last.ckpt`, `metrics.csv`, TensorBoard's
+files, `curves.png` and `result.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import platform
+import subprocess
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from offline.training.embedder.model import start_as_pca
+from offline.training.embedder.retrieval import Report
+from offline.training.items import Item
+from offline.training.metric.batches import Corpus, corpus
+from offline.training.metric.config import Experiment, ExperimentError, read_experiment, write_experiment
+from offline.training.metric.curves import draw_curves
+from offline.training.metric.learning import Learner, Loaders, Training
+from offline.training.metric.network import Network
+from offline.training.metric.pictures import centred, on_white, squares
+from offline.training.metric.probes import measure
+
+EXPERIMENT, RUN, RESULT = "experiment.yaml", "run.json", "result.json"
+_CHECKPOINT = "last.ckpt"
+_START_PICTURES = 768
+_PACKAGES = ("torch", "lightning", "pytorch-metric-learning", "kornia", "numpy")
+
+
+def run(experiment: Experiment, items: Sequence[Item], folder: Path) -> dict[str, Report]:
+    """Trains, measures and leaves everything in `folder`; goes on where an interrupted run of it was.
+
+    Raises ExperimentError when the folder holds another experiment, or the experiment does not go together.
+    """
+    _claim(folder, experiment)
+    data = corpus(items, experiment)
+    _describe(folder, data)
+    lightning.seed_everything(experiment.seed, workers=True, verbose=False)
+    training = Training(experiment, data, _teacher(experiment, data))
+    if not (folder / _CHECKPOINT).exists():
+        for learner in (training.learner, training.peer):
+            if learner is not None and experiment.model.pretrained:
+                start(learner.network, data, experiment)
+    if experiment.optimisation.steps:
+        _fit(training, experiment, data, folder)
+    report = measure(training.learner.network, data, experiment.data.size)
+    result = {name: dataclasses.asdict(value) for name, value in report.items()}
+    (folder / RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    return report
+
+
+def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path) -> None:
+    how = experiment.optimisation
+    checkpoints = ModelCheckpoint(folder, save_last=True, save_top_k=0, save_on_train_epoch_end=True)
+    trainer = lightning.Trainer(
+        accelerator=how.accelerator,
+        devices=how.devices,
+        strategy=how.strategy,
+        precision=how.precision,
+        max_steps=how.steps,
+        accumulate_grad_batches=how.accumulate,
+        gradient_clip_val=5.0,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=1.0 if data.validation else 0,
+        log_every_n_steps=min(10, how.validate_every),
+        callbacks=[checkpoints],
+        logger=[CSVLogger(folder, name=None, version=""), TensorBoardLogger(folder, name=None, version="")],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Workers and log intervals are the experiment's choice, not to be advised on.
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(training, Loaders(experiment, data), ckpt_path="last" if (folder / _CHECKPOINT).exists() else None)
+    draw_curves(folder / "metrics.csv", folder / "curves.png")
+
+
+def start(network: Network, data: Corpus, experiment: Experiment) -> None:
+    """Sets the projections to principal components of what ImageNet's features say of the training pictures."""
+    rng = np.random.default_rng(experiment.seed)
+    chosen = rng.permutation(len(data.train))[:_START_PICTURES]
+    pixels = squares([data.train[int(i)] for i in chosen], experiment.data.size)
+    network.eval()
+    with torch.inference_mode():
+        parts = [network.describe(centred(on_white(part)))[0] for part in torch.split(pixels, 64)]
+    for project, descriptors in zip(network.projections, zip(*parts, strict=True), strict=True):
+        pooled = torch.cat(descriptors).clone()
+        # Fewer pictures than dimensions have no covariance to speak of.
+        if isinstance(project, torch.nn.Linear) and len(pooled) > project.out_features:
+            start_as_pca(project, pooled)
+    network.train()
+
+
+def load_learner(folder: Path, experiment: Experiment, data: Corpus) -> Learner:
+    """The deployed learner of a finished run. Raises ExperimentError when it was trained on other products."""
+    if json.loads((folder / RUN).read_text())["products"] != list(data.products):
+        msg = f"{folder} was trained on other products"
+        raise ExperimentError(msg)
+    learner = Learner(experiment, data)
+    state = torch.load(folder / _CHECKPOINT, map_location="cpu", weights_only=True)["state_dict"]
+    own = {name.removeprefix("learner."): value for name, value in state.items() if name.startswith("learner.")}
+    learner.load_state_dict(own)
+    return learner
+
+
+def _teacher(experiment: Experiment, data: Corpus) -> Learner | None:
+    peer = experiment.peer
+    if peer is None or peer.checkpoint is None:
+        return None
+    return load_learner(peer.checkpoint, read_experiment(peer.checkpoint / EXPERIMENT), data)
+
+
+def _claim(folder: Path, experiment: Experiment) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / EXPERIMENT
+    if path.exists() and read_experiment(path) != experiment:
+        msg = f"{folder} holds another experiment; choose another folder"
+        raise ExperimentError(msg)
+    write_experiment(experiment, path)
+
+
+def _describe(folder: Path, data: Corpus) -> None:
+    described: dict[str, Any] = {
+        "git": revision(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "training pictures": len(data.train),
+        "products": list(data.products),
+    }
+    (folder / RUN).write_text(json.dumps(described, indent=1), encoding="utf-8")
+
+
+def revision() -> str:
+    """The commit that runs, with "+changes" if files differ from it; "unknown" outside a repository."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603, S607
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
