@@ -82,7 +82,9 @@ def start_as_pca(projection: nn.Linear, descriptors: Tensor, power: float = 0.5)
     A start that keeps nearly all that ImageNet taught, instead of random mixtures of it.
     """
     mean, std = descriptors.mean(dim=0), descriptors.std(dim=0) + 1e-4
-    values, vectors = torch.linalg.eigh(torch.cov(((descriptors - mean) / std).T))
+    # In double: with fewer descriptors than inputs, single precision at times does not converge.
+    values, vectors = torch.linalg.eigh(torch.cov(((descriptors - mean) / std).double().T))
+    values, vectors = values.float(), vectors.float()
     top = values.argsort(descending=True)[: projection.out_features]
     scale = values[top].clamp(min=1e-6).pow(-power / 2)
     weight = (vectors[:, top] * scale).T / std

@@ -34,8 +34,7 @@ from offline.training.metric.network import Network
 from offline.training.metric.pictures import centred, on_white, squares
 from offline.training.metric.probes import measure
 
-EXPERIMENT, RUN, RESULT = "experiment.yaml", "run.json", "result.json"
-_CHECKPOINT = "last.ckpt"
+EXPERIMENT, RUN, RESULT, CHECKPOINT = "experiment.yaml", "run.json", "result.json", "last.ckpt"
 _START_PICTURES = 768
 _PACKAGES = ("torch", "lightning", "pytorch-metric-learning", "kornia", "numpy")
 
@@ -50,19 +49,20 @@ def run(experiment: Experiment, items: Sequence[Item], folder: Path) -> dict[str
     _describe(folder, data)
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training = Training(experiment, data, _teacher(experiment, data))
-    if not (folder / _CHECKPOINT).exists():
+    if not (folder / CHECKPOINT).exists():
         for learner in (training.learner, training.peer):
             if learner is not None and experiment.model.pretrained:
                 start(learner.network, data, experiment)
-    if experiment.optimisation.steps:
-        _fit(training, experiment, data, folder)
+    leads = not experiment.optimisation.steps or _fit(training, experiment, data, folder)
     report = measure(training.learner.network, data, experiment.data.size)
-    result = {name: dataclasses.asdict(value) for name, value in report.items()}
-    (folder / RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    if leads:
+        result = {name: dataclasses.asdict(value) for name, value in report.items()}
+        (folder / RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
     return report
 
 
-def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path) -> None:
+def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path) -> bool:
+    """Whether this process is the one of several that writes."""
     how = experiment.optimisation
     checkpoints = ModelCheckpoint(folder, save_last=True, save_top_k=0, save_on_train_epoch_end=True)
     trainer = lightning.Trainer(
@@ -88,8 +88,10 @@ def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path)
     with warnings.catch_warnings():
         # Workers and log intervals are the experiment's choice, not to be advised on.
         warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(training, Loaders(experiment, data), ckpt_path="last" if (folder / _CHECKPOINT).exists() else None)
-    draw_curves(folder / "metrics.csv", folder / "curves.png")
+        trainer.fit(training, Loaders(experiment, data), ckpt_path="last" if (folder / CHECKPOINT).exists() else None)
+    if trainer.is_global_zero:
+        draw_curves(folder / "metrics.csv", folder / "curves.png")
+    return trainer.is_global_zero
 
 
 def start(network: Network, data: Corpus, experiment: Experiment) -> None:
@@ -114,7 +116,7 @@ def load_learner(folder: Path, experiment: Experiment, data: Corpus) -> Learner:
         msg = f"{folder} was trained on other products"
         raise ExperimentError(msg)
     learner = Learner(experiment, data)
-    state = torch.load(folder / _CHECKPOINT, map_location="cpu", weights_only=True)["state_dict"]
+    state = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["state_dict"]
     own = {name.removeprefix("learner."): value for name, value in state.items() if name.startswith("learner.")}
     learner.load_state_dict(own)
     return learner
