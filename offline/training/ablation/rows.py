@@ -25,7 +25,7 @@ class Budget(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A direction: what it changes of the defaults, beyond what the row `against` changes."""
+    """A direction: what it changes of the reference, and the row that it is compared with."""
 
     name: str
     title: str
@@ -71,7 +71,8 @@ ROWS: Final = (
     Row("phone", "Simulated phone shots on the query side", {"augmentation": {"phone": 0.6}}),
     Row("turn", "Quarter turns on the query side", {"augmentation": {"turn": 0.3}}),
     Row("instances", "Instance discrimination on 16 single pictures a batch", {"batches": {"singles": 16}}),
-    Row("balance", "Batches balanced over sets and domains", {"batches": {"balance": "domain"}}),
+    Row("unbalanced", "Products and pictures drawn alike", {"batches": {"balance": "none"}}, None),
+    Row("balance", "Batches balanced over sets and domains (in every other row too)", {}, "unbalanced"),
     Row("neck-batch", "Batch-norm neck", {"model": {"neck": "batch"}}),
     Row("neck-domain", "Batch norm per domain", {"model": {"neck": "domain"}}),
 )
@@ -100,6 +101,7 @@ def experiment_of(row: Row, seed: int, budget: Budget, runs: Path) -> Experiment
         "name": row.name,
         "seed": seed,
         "data": {"size": budget.size, "split_seed": seed},
+        "batches": {"balance": "domain"},
         "optimisation": {
             "steps": budget.steps,
             "warmup": budget.steps // 10,

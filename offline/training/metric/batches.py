@@ -47,14 +47,14 @@ class Corpus:
     """All items of trained products: what a gallery of the held-out ones also holds."""
     held_out: tuple[Item, ...]
     products: tuple[str, ...]
-    values: tuple[tuple[str, ...], ...]
-    """Per task, the attribute's values."""
+    tasks: dict[str, tuple[str, ...]]
+    """The values of every attribute that is learnt."""
 
-    def labels(self, items: Sequence[Item], tasks: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """product (n,) and attributes (n, tasks) of items of trained products."""
+    def labels(self, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
+        """product (n,) and attributes (n, tasks) of items, -1 for what is not trained on or unknown."""
         number = {name: i for i, name in enumerate(self.products)}
-        tables = [{name: i for i, name in enumerate(values)} for values in self.values]
-        attributes = [[t.get(attribute(i, a) or "", -1) for a, t in zip(tasks, tables, strict=True)] for i in items]
+        tables = {task: {value: i for i, value in enumerate(values)} for task, values in self.tasks.items()}
+        attributes = [[table.get(attribute(i, task) or "", -1) for task, table in tables.items()] for i in items]
         return (
             torch.tensor([number.get(item.product_id or "", -1) for item in items]),
             torch.tensor(attributes, dtype=torch.int64).reshape(len(items), len(tables)),
@@ -69,7 +69,7 @@ def attribute(item: Item, name: str) -> str | None:
 
 def corpus(items: Sequence[Item], experiment: config.Experiment) -> Corpus:
     """Splits the items as the experiment says. Raises ExperimentError when nothing is left to train on."""
-    data, tasks = experiment.data, experiment.tasks.attributes
+    data = experiment.data
     split = split_items(items, data.split_seed, data.held_out)
     products = [item for item in split.train if item.product_id is not None]
     order = np.random.default_rng([data.split_seed, 1]).permutation(len(products))
@@ -81,8 +81,11 @@ def corpus(items: Sequence[Item], experiment: config.Experiment) -> Corpus:
         raise config.ExperimentError(msg)
     known = frozenset(names)
     apart = [item for i, item in enumerate(products) if i not in kept and item.product_id in known]
-    values = tuple(tuple(sorted({value for item in train if (value := attribute(item, task))})) for task in tasks)
-    if empty := [task for task, found in zip(tasks, values, strict=True) if not found]:
+    tasks = {
+        task: tuple(sorted({value for item in train if (value := attribute(item, task))}))
+        for task in experiment.tasks.attributes
+    }
+    if empty := [task for task, values in tasks.items() if not values]:
         msg = f"no item has the attribute {empty[0]}"
         raise config.ExperimentError(msg)
     return Corpus(
@@ -92,7 +95,7 @@ def corpus(items: Sequence[Item], experiment: config.Experiment) -> Corpus:
         known=tuple(products),
         held_out=split.held_out,
         products=names,
-        values=values,
+        tasks=tasks,
     )
 
 
@@ -103,7 +106,7 @@ class TrainingBatches(Dataset[Batch]):
         self._items = (*data.train, *data.singles)
         self._experiment = experiment
         self._rank = rank
-        product, self._attributes = data.labels(self._items, experiment.tasks.attributes)
+        product, self._attributes = data.labels(self._items)
         singles = torch.arange(len(self._items)) >= len(data.train)
         numbers = len(data.products) + torch.arange(len(self._items)) - len(data.train)
         self._product = torch.where(singles, numbers, product)
@@ -174,7 +177,7 @@ class ValidationBatches(Dataset[Batch]):
 
     def __getitem__(self, number: int) -> Batch:
         items = self._parts[number]
-        product, attributes = self._data.labels(items, self._experiment.tasks.attributes)
+        product, attributes = self._data.labels(items)
         photo = torch.tensor([item.role == "photo" for item in items])
         pixels = squares(items, self._experiment.data.size)
         return Batch(pixels, product, attributes, photo, torch.zeros_like(photo), torch.tensor(number))

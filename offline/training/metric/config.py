@@ -87,7 +87,7 @@ class Classification(_Frozen):
     kind: Literal["none", "softmax", "normalised", "sphereface", "cosface", "arcface", "subcentre"] = "normalised"
     scale: PositiveFloat = 24.0
     margin: NonNegativeFloat | None = None
-    """None: 4 (a factor) for sphereface, 0.2 for cosface, 15 degrees for arcface and subcentre."""
+    """None: 2 (a factor) for sphereface, 0.2 for cosface, 15 degrees for arcface and subcentre."""
     centres: PositiveInt = 3
     weight: NonNegativeFloat = 1.0
 

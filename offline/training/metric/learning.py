@@ -26,7 +26,7 @@ class Learner(nn.Module):
     def __init__(self, experiment: Experiment, data: Corpus, backbone: str | None = None) -> None:
         super().__init__()
         self.network = Network(experiment.model, backbone)
-        self.objective = Objective(experiment, len(data.products), tuple(map(len, data.values)))
+        self.objective = Objective(experiment, len(data.products), tuple(map(len, data.tasks.values())))
         channels_last(self.network)
 
     def activation(self, images: Tensor, batch: Batch) -> Tensor:

@@ -36,7 +36,8 @@ def classifier(how: Classification, products: int, dimension: int) -> Any:
     """A module of vectors (b, dimension) and products (b,) to a loss, with `get_logits(vectors)` (b, products).
 
     normalised: Wang et al., NormFace, ACM MM 2017 (unit features and weights, scale s). sphereface: Liu et al., CVPR
-    2017 (multiplicative angular margin; features keep their length, so it has no scale). cosface: Wang et al., CVPR
+    2017 (multiplicative angular margin; features keep their length, so it has no scale; the paper's margin of 4 needs
+    its annealing, which the library does not have). cosface: Wang et al., CVPR
     2018 (margin on the cosine). arcface: Deng et al., CVPR 2019 (margin on the angle). subcentre: Deng et al.,
     Sub-center ArcFace, ECCV 2020 (several centres a class, the nearest counts).
     """
@@ -48,7 +49,7 @@ def classifier(how: Classification, products: int, dimension: int) -> Any:
     if how.kind == "normalised":
         return losses.NormalizedSoftmaxLoss(**shape, temperature=1 / how.scale)
     default, loss, extra = {
-        "sphereface": (4.0, losses.SphereFaceLoss, {"scale": 1.0}),
+        "sphereface": (2.0, losses.SphereFaceLoss, {"scale": 1.0}),
         "cosface": (0.2, losses.CosFaceLoss, {"scale": how.scale}),
         "arcface": (15.0, losses.ArcFaceLoss, {"scale": how.scale}),
         "subcentre": (15.0, losses.SubCenterArcFaceLoss, {"scale": how.scale, "sub_centers": how.centres}),

@@ -11,6 +11,8 @@ from offline.training.metric.batches import Batch
 from offline.training.metric.config import Experiment
 from offline.training.metric.network import Features
 
+_NOISE = 0.02
+
 
 class Objective(nn.Module):
     """Class centres, heads and memories, which are trained with a network and thrown away after it."""
@@ -57,6 +59,20 @@ class Objective(nn.Module):
             / (target >= 0).sum().clamp(min=1)
             for head, target in zip(self.heads, batch.attributes.T, strict=True)
         ]
+
+    @torch.no_grad()
+    def start_centres(self, vectors: Tensor, products: Tensor) -> None:
+        """Sets every product's centres to the mean of its vectors (n, dimension), where the classifier has centres.
+
+        Rarely drawn products have a sensible centre from the start. Sub-centres part by a little noise.
+        """
+        centres = getattr(self.classifier, "W", None)
+        if centres is None:
+            return
+        sums = torch.zeros(self._products, vectors.shape[1]).index_add_(0, products, functional.normalize(vectors))
+        means = functional.normalize(sums).repeat_interleave(centres.shape[1] // self._products, dim=0)
+        noise = torch.randn_like(means) * _NOISE if len(means) > self._products else 0
+        centres.copy_((means + noise).T)
 
     def logits(self, features: Features, batch: Batch) -> Tensor:
         """Class scores without margins, (pictures of classes, products)."""

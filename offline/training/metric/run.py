@@ -12,6 +12,7 @@ import logging
 import platform
 import subprocess
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
 
 from offline.training.embedder.model import start_as_pca
 from offline.training.embedder.retrieval import Report
@@ -30,12 +32,11 @@ from offline.training.metric.batches import Corpus, corpus
 from offline.training.metric.config import Experiment, ExperimentError, read_experiment, write_experiment
 from offline.training.metric.curves import draw_curves
 from offline.training.metric.learning import Learner, Loaders, Training
-from offline.training.metric.network import Network
 from offline.training.metric.pictures import centred, on_white, squares
 from offline.training.metric.probes import measure
 
 EXPERIMENT, RUN, RESULT, CHECKPOINT = "experiment.yaml", "run.json", "result.json", "last.ckpt"
-_START_PICTURES = 768
+_START_VIEWS = 3
 _PACKAGES = ("torch", "lightning", "pytorch-metric-learning", "kornia", "numpy")
 
 
@@ -52,7 +53,7 @@ def run(experiment: Experiment, items: Sequence[Item], folder: Path) -> dict[str
     if not (folder / CHECKPOINT).exists():
         for learner in (training.learner, training.peer):
             if learner is not None and experiment.model.pretrained:
-                start(learner.network, data, experiment)
+                start(learner, data, experiment)
     leads = not experiment.optimisation.steps or _fit(training, experiment, data, folder)
     report = measure(training.learner.network, data, experiment.data.size)
     if leads:
@@ -94,20 +95,35 @@ def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path)
     return trainer.is_global_zero
 
 
-def start(network: Network, data: Corpus, experiment: Experiment) -> None:
-    """Sets the projections to principal components of what ImageNet's features say of the training pictures."""
+def start(learner: Learner, data: Corpus, experiment: Experiment) -> None:
+    """Starts from what ImageNet's features say of some training pictures of every product.
+
+    The projections become their principal components, scaled so that vectors are as long on average as
+    `classification.scale`, and the class centres the products' means.
+    """
     rng = np.random.default_rng(experiment.seed)
-    chosen = rng.permutation(len(data.train))[:_START_PICTURES]
-    pixels = squares([data.train[int(i)] for i in chosen], experiment.data.size)
-    network.eval()
-    with torch.inference_mode():
-        parts = [network.describe(centred(on_white(part)))[0] for part in torch.split(pixels, 64)]
-    for project, descriptors in zip(network.projections, zip(*parts, strict=True), strict=True):
-        pooled = torch.cat(descriptors).clone()
-        # Fewer pictures than dimensions have no covariance to speak of.
-        if isinstance(project, torch.nn.Linear) and len(pooled) > project.out_features:
-            start_as_pca(project, pooled)
-    network.train()
+    counts: Counter[str | None] = Counter()
+    chosen: list[Item] = []
+    for i in rng.permutation(len(data.train)):
+        item = data.train[int(i)]
+        counts[item.product_id] += 1
+        if counts[item.product_id] <= _START_VIEWS:
+            chosen.append(item)
+    network = learner.network.eval()
+    images = [centred(on_white(part)) for part in torch.split(squares(chosen, experiment.data.size), 64)]
+    with torch.no_grad():
+        pooled = [torch.cat(level) for level in zip(*(network.describe(part)[0] for part in images), strict=True)]
+        for project, descriptors in zip(network.projections, pooled, strict=True):
+            # Fewer pictures than dimensions have no covariance to speak of.
+            if isinstance(project, nn.Linear) and len(chosen) > project.out_features:
+                start_as_pca(project, descriptors)
+        raw = torch.cat([project(x) for project, x in zip(network.projections, pooled, strict=True)], dim=1)
+        longer = experiment.classification.scale / raw.norm(dim=1).mean()
+        for parameter in network.projections.parameters():
+            parameter.mul_(longer)
+        products, _ = data.labels(chosen)
+        learner.objective.start_centres(raw, products)
+    learner.train()
 
 
 def load_learner(folder: Path, experiment: Experiment, data: Corpus) -> Learner:
