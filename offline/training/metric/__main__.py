@@ -6,10 +6,13 @@ import argparse
 from pathlib import Path
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
 from offline.training.embedder.__main__ import table
+from offline.training.embedder.retrieval import Report
+from offline.training.items import Item
 from offline.training.metric.batches import corpus
-from offline.training.metric.config import read_experiment
+from offline.training.metric.config import Experiment, read_experiment
 from offline.training.metric.loaders import load_sets
 from offline.training.metric.network import Deployed
 from offline.training.metric.pictures import FILL
@@ -32,14 +35,20 @@ def main() -> None:
     experiment = read_experiment(options.experiment)
     folder = options.out or Path("runs/metric") / experiment.name
     items = load_sets(options.data, experiment.data.sets)
-    print(table(run(experiment, items, folder)))
-    if options.release:
+    _answer(run(experiment, items, folder), experiment, items, folder, options.release)
+
+
+@rank_zero_only
+def _answer(
+    report: dict[str, Report], experiment: Experiment, items: tuple[Item, ...], folder: Path, release: Path | None
+) -> None:
+    """Prints the measurements and writes the release; of several processes only one does."""
+    print(table(report))
+    if release:
         network = load_learner(folder, experiment, corpus(items, experiment)).network
         how = Preprocessing(size=experiment.data.size, fit="letterbox", fill=FILL, margin=0.05)
-        difference = release_embedder(
-            Deployed(network), experiment.name, "1", how, experiment.model.dimension, options.release
-        )
-        print(f"{options.release}: ONNX differs from torch by {difference:.1e}")
+        difference = release_embedder(Deployed(network), experiment.name, "1", how, experiment.model.dimension, release)
+        print(f"{release}: ONNX differs from torch by {difference:.1e}")
 
 
 if __name__ == "__main__":

@@ -76,22 +76,29 @@ class Training(lightning.LightningModule):
 
     def _losses(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         features = self.learner.network(images, batch.photo)
-        parts: dict[str, Tensor] = self.learner.objective(features, batch)
-        how = self._how.peer
-        if how is None:
-            return parts
-        logits = self.learner.objective.logits(features, batch)
-        if self.peer is not None:
-            others = self.peer.network(images, batch.photo)
-            parts |= {f"peer {name}": part for name, part in self.peer.objective(others, batch).items()}
-            theirs = self.peer.objective.logits(others, batch)
-            parts["peer agreement"] = how.weight * losses.agreement(theirs, logits, how.temperature)
-        else:
-            teacher = self._teacher[0].to(self.device)
-            with torch.no_grad():
-                theirs = teacher.objective.logits(teacher.network(images, batch.photo), batch)
-        parts["agreement"] = how.weight * losses.agreement(logits, theirs, how.temperature)
+        peer = None if self.peer is None else (self.peer.objective, self.peer.network(images, batch.photo))
+        # Half precision is for the networks alone: margins and temperatures need more.
+        with torch.autocast(self.device.type, enabled=False):
+            parts: dict[str, Tensor] = self.learner.objective(features, batch)
+            how = self._how.peer
+            if how is None:
+                return parts
+            logits = self.learner.objective.logits(features, batch)
+            if peer is None:
+                theirs = self._taught(images, batch)
+            else:
+                objective, others = peer
+                parts |= {f"peer {name}": part for name, part in objective(others, batch).items()}
+                theirs = objective.logits(others, batch)
+                parts["peer agreement"] = how.weight * losses.agreement(theirs, logits, how.temperature)
+            parts["agreement"] = how.weight * losses.agreement(logits, theirs, how.temperature)
         return parts
+
+    @torch.no_grad()
+    def _taught(self, images: Tensor, batch: Batch) -> Tensor:
+        """The teacher's logits."""
+        teacher = self._teacher[0].to(self.device)
+        return teacher.objective.logits(teacher.network(images, batch.photo), batch)
 
     def _erased(self, images: Tensor, batch: Batch) -> Tensor:
         how = self._how.augmentation

@@ -59,7 +59,8 @@ class Network(nn.Module):
     def forward(self, images: Tensor, photo: Tensor | None = None) -> Features:
         """photo: (b,) bool, the images' domain; None when it is unknown."""
         pooled, maps = self.describe(images)
-        levels = tuple(project(x) for project, x in zip(self.projections, pooled, strict=True))
+        # In float, whatever the precision of the maps: the losses' class centres take the type of the vectors.
+        levels = tuple(project(x).float() for project, x in zip(self.projections, pooled, strict=True))
         raw = torch.cat(levels, dim=1)
         return Features(self.neck(raw, photo), raw, levels, maps)
 

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from offline.training.embedder.model import start_as_pca
@@ -54,16 +55,20 @@ def run(experiment: Experiment, items: Sequence[Item], folder: Path) -> dict[str
         for learner in (training.learner, training.peer):
             if learner is not None and experiment.model.pretrained:
                 start(learner, data, experiment)
-    leads = not experiment.optimisation.steps or _fit(training, experiment, data, folder)
+    if experiment.optimisation.steps:
+        _fit(training, experiment, data, folder)
     report = measure(training.learner.network, data, experiment.data.size)
-    if leads:
-        result = {name: dataclasses.asdict(value) for name, value in report.items()}
-        (folder / RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    _write_result(report, folder)
     return report
 
 
-def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path) -> bool:
-    """Whether this process is the one of several that writes."""
+@rank_zero_only
+def _write_result(report: dict[str, Report], folder: Path) -> None:
+    result = {name: dataclasses.asdict(value) for name, value in report.items()}
+    (folder / RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path) -> None:
     how = experiment.optimisation
     checkpoints = ModelCheckpoint(folder, save_last=True, save_top_k=0, save_on_train_epoch_end=True)
     trainer = lightning.Trainer(
@@ -92,7 +97,6 @@ def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path)
         trainer.fit(training, Loaders(experiment, data), ckpt_path="last" if (folder / CHECKPOINT).exists() else None)
     if trainer.is_global_zero:
         draw_curves(folder / "metrics.csv", folder / "curves.png")
-    return trainer.is_global_zero
 
 
 def start(learner: Learner, data: Corpus, experiment: Experiment) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from offline.training.metric import config
 from offline.training.metric.config import Experiment, ExperimentError, read_experiment, write_experiment
 
 
@@ -42,3 +43,7 @@ def test_names_what_is_wrong(tmp_path: Path, text: str, named: str) -> None:
 def test_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="no experiment at"):
         read_experiment(tmp_path / "none.yaml")
+
+
+def test_the_experiment_that_we_ship_can_be_read() -> None:
+    assert read_experiment(Path(config.__file__).with_name("reference.yaml")).name == "reference"

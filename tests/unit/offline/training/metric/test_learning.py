@@ -92,6 +92,17 @@ def test_a_run_leaves_everything_and_is_the_same_after_an_interruption(
         torch.testing.assert_close(states[1][key], value, rtol=0, atol=0, msg=key)
 
 
+def test_half_precision_is_for_the_network_alone(items: tuple[Item, ...], tmp_path: Path) -> None:
+    how = experiment(
+        classification={"kind": "arcface"}, ranking={"kind": "triplet"}, optimisation={"precision": "bf16-mixed"}
+    )
+    run(how, items, tmp_path)
+    learner = load_learner(tmp_path, how, corpus(items, how))
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert {value.dtype for value in state.values()} <= {torch.float32, torch.int64}
+    assert all(parameter.isfinite().all() for parameter in learner.parameters())
+
+
 def test_a_folder_keeps_to_its_experiment(items: tuple[Item, ...], tmp_path: Path) -> None:
     nothing = {"steps": 0}
     run(experiment(optimisation=nothing), items, tmp_path)
