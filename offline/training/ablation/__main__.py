@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from offline.training.ablation.ledger import Entry, add_to_ledger, read_ledger
-from offline.training.ablation.report import comparisons, draw_bars, table
+from offline.training.ablation.report import comparisons, draw_bars, summary, table
 from offline.training.ablation.rows import ROWS, Budget, Row, chosen_rows, experiment_of, folder_name, key_of
 from offline.training.items import Item
 from offline.training.metric.config import Experiment
@@ -89,6 +89,7 @@ def _report(budget: Budget, options: argparse.Namespace) -> None:
             f"{options.threads} thread; `python -m offline.training.ablation --data DATA --budget {steps} {size} "
             f"{seeds}`: {sum(map(len, measured.values()))} finished runs.",
             f"![bars]({picture.name})",
+            summary(found),
             table(found),
             _END,
         ]

@@ -92,6 +92,16 @@ def table(found: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
+def summary(found: Sequence[Comparison]) -> str:
+    """The directions by their verdicts, as Markdown."""
+    lines = []
+    for verdict in ("helps", "hurts", "no clear effect", "open"):
+        titles = [c.row.title for c in found if c.verdict == verdict]
+        if titles:
+            lines.append(f"- {verdict}: {'; '.join(titles)}")
+    return "\n".join(lines)
+
+
 def _gains(gains: Sequence[float]) -> str:
     return ", ".join(f"{gain:+.3f}" for gain in gains)
 

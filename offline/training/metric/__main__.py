@@ -35,7 +35,7 @@ def main() -> None:
     experiment = read_experiment(options.experiment)
     folder = options.out or Path("runs/metric") / experiment.name
     items = load_sets(options.data, experiment.data.sets)
-    _answer(run(experiment, items, folder), experiment, items, folder, options.release)
+    _answer(run(experiment, items, folder, bar=True), experiment, items, folder, options.release)
 
 
 @rank_zero_only

@@ -38,15 +38,18 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """The items of one experiment: training (products first seen in order of name), validation and held-out ones."""
+    """The items of one experiment."""
 
     train: tuple[Item, ...]
     singles: tuple[Item, ...]
+    """Items without a product, each one of its own."""
     validation: tuple[Item, ...]
+    """Pictures of trained products that are kept from training."""
     known: tuple[Item, ...]
-    """All items of trained products: what a gallery of the held-out ones also holds."""
+    """All items of products that are not held out."""
     held_out: tuple[Item, ...]
     products: tuple[str, ...]
+    """The trained ones, in the order of their class numbers."""
     tasks: dict[str, tuple[str, ...]]
     """The values of every attribute that is learnt."""
 
@@ -80,7 +83,8 @@ def corpus(items: Sequence[Item], experiment: config.Experiment) -> Corpus:
         msg = "no products to train on"
         raise config.ExperimentError(msg)
     known = frozenset(names)
-    apart = [item for i, item in enumerate(products) if i not in kept and item.product_id in known]
+    apart = [item for i, item in enumerate(products) if i not in kept]
+    validation = tuple(item for item in (*apart, *split.validation) if item.product_id in known)
     tasks = {
         task: tuple(sorted({value for item in train if (value := attribute(item, task))}))
         for task in experiment.tasks.attributes
@@ -91,8 +95,8 @@ def corpus(items: Sequence[Item], experiment: config.Experiment) -> Corpus:
     return Corpus(
         train=train,
         singles=tuple(item for item in split.train if item.product_id is None),
-        validation=tuple(apart),
-        known=tuple(products),
+        validation=validation,
+        known=(*products, *split.validation),
         held_out=split.held_out,
         products=names,
         tasks=tasks,

@@ -41,7 +41,7 @@ _START_VIEWS = 3
 _PACKAGES = ("torch", "lightning", "pytorch-metric-learning", "kornia", "numpy")
 
 
-def run(experiment: Experiment, items: Sequence[Item], folder: Path) -> dict[str, Report]:
+def run(experiment: Experiment, items: Sequence[Item], folder: Path, *, bar: bool = False) -> dict[str, Report]:
     """Trains, measures and leaves everything in `folder`; goes on where an interrupted run of it was.
 
     Raises ExperimentError when the folder holds another experiment, or the experiment does not go together.
@@ -56,7 +56,7 @@ def run(experiment: Experiment, items: Sequence[Item], folder: Path) -> dict[str
             if learner is not None and experiment.model.pretrained:
                 start(learner, data, experiment)
     if experiment.optimisation.steps:
-        _fit(training, experiment, data, folder)
+        _fit(training, experiment, data, folder, bar=bar)
     report = measure(training.learner.network, data, experiment.data.size)
     _write_result(report, folder)
     return report
@@ -68,8 +68,9 @@ def _write_result(report: dict[str, Report], folder: Path) -> None:
     (folder / RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
-def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path) -> None:
+def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path, *, bar: bool) -> None:
     how = experiment.optimisation
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     checkpoints = ModelCheckpoint(folder, save_last=True, save_top_k=0, save_on_train_epoch_end=True)
     trainer = lightning.Trainer(
         accelerator=how.accelerator,
@@ -86,11 +87,10 @@ def _fit(training: Training, experiment: Experiment, data: Corpus, folder: Path)
         log_every_n_steps=min(10, how.validate_every),
         callbacks=[checkpoints],
         logger=[CSVLogger(folder, name=None, version=""), TensorBoardLogger(folder, name=None, version="")],
-        enable_progress_bar=False,
+        enable_progress_bar=bar,
         enable_model_summary=False,
         default_root_dir=folder,
     )
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Workers and log intervals are the experiment's choice, not to be advised on.
         warnings.filterwarnings("ignore", module="lightning")

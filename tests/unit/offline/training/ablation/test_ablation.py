@@ -6,7 +6,7 @@ import pytest
 
 from offline.training.ablation import __main__ as command
 from offline.training.ablation.ledger import Entry, add_to_ledger, read_ledger
-from offline.training.ablation.report import comparisons, draw_bars, table
+from offline.training.ablation.report import comparisons, draw_bars, summary, table
 from offline.training.ablation.rows import ROWS, Budget, chosen_rows, experiment_of, folder_name, key_of
 from offline.training.embedder.retrieval import Estimate, Report
 
@@ -90,5 +90,6 @@ def test_seeds_have_to_agree(tmp_path: Path) -> None:
     assert gem.recall_gains == pytest.approx([0.05] * 3)
     assert gem.per_probe["a"] == pytest.approx(0.1)
     assert "0.500 → 0.550 (+0.050, +0.050, +0.050)" in table(found)
+    assert "- helps: GeM pooling\n- hurts: ArcFace\n" in summary(found)
     draw_bars(found, tmp_path / "bars.png")
     assert (tmp_path / "bars.png").stat().st_size > 1000

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -68,11 +71,27 @@ def test_names_what_does_not_exist() -> None:
         build_trunk("lite0", pretrained=False, frozen=3)
 
 
-def test_a_timm_backbone_is_one_stage() -> None:
-    try:
-        network = _network(backbone="timm:resnet10t", frozen_stages=0)
-    except ExperimentError as error:
-        pytest.skip(str(error))
-    assert network(_IMAGES).vectors.shape == (2, 32)
+def test_a_timm_backbone_is_one_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Timm(torch.nn.Conv2d):
+        num_features = 24
+
+        def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+            return self(x)
+
+    def create_model(name: str, *, pretrained: bool, num_classes: int) -> Timm:
+        if name != "resnet10t":
+            raise RuntimeError(name)
+        return Timm(3, 24, 8, 8)
+
+    # timm needs torchvision, which does not stand beside the CPU build of torch.
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=create_model))
+    features = _network(backbone="timm:resnet10t", frozen_stages=0)(_IMAGES)
+    assert features.vectors.shape == (2, 32)
+    assert features.maps.shape == (2, 24, 4, 4)
     with pytest.raises(ExperimentError, match="in stages"):
         _network(backbone="timm:resnet10t", frozen_stages=0, cascade=True)
+    with pytest.raises(ExperimentError, match="timm has no magic"):
+        _network(backbone="timm:magic", frozen_stages=0)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ExperimentError, match="not installed"):
+        _network(backbone="timm:resnet10t", frozen_stages=0)
