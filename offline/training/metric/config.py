@@ -169,6 +169,10 @@ class Experiment(_Frozen):
             "distillation needs a finished run, peer.checkpoint, and mutual learning none": (
                 peer and (peer.kind == "distil") != (peer.checkpoint is not None)
             ),
+            "nothing is taught: no classification, ranking, cascade, single pictures or tasks": (
+                self.classification.kind == self.ranking.kind == "none"
+                and not (self.model.cascade or self.batches.singles or self.tasks.attributes)
+            ),
             f"ranking.memory has to hold a batch of {batch}": 0 < self.ranking.memory < batch,
         }
         for what, is_so in wrong.items():

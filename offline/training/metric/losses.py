@@ -24,6 +24,10 @@ class Softmax(nn.Module):
         super().__init__()
         self.linear = nn.Linear(dimension, products)
 
+    @property
+    def W(self) -> Tensor:  # noqa: N802  the library's name of class centres, (dimension, products)
+        return self.linear.weight.T
+
     def forward(self, vectors: Tensor, products: Tensor) -> Tensor:
         return functional.cross_entropy(self.get_logits(vectors), products)
 
@@ -37,9 +41,9 @@ def classifier(how: Classification, products: int, dimension: int) -> Any:
 
     normalised: Wang et al., NormFace, ACM MM 2017 (unit features and weights, scale s). sphereface: Liu et al., CVPR
     2017 (multiplicative angular margin; features keep their length, so it has no scale; the paper's margin of 4 needs
-    its annealing, which the library does not have). cosface: Wang et al., CVPR
-    2018 (margin on the cosine). arcface: Deng et al., CVPR 2019 (margin on the angle). subcentre: Deng et al.,
-    Sub-center ArcFace, ECCV 2020 (several centres a class, the nearest counts).
+    its annealing, which the library does not have). cosface: Wang et al., CVPR 2018 (margin on the cosine). arcface:
+    Deng et al., CVPR 2019 (margin on the angle). subcentre: Deng et al., Sub-center ArcFace, ECCV 2020 (several
+    centres a class, the nearest counts).
     """
     if how.kind == "none":
         return None

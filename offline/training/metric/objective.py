@@ -62,13 +62,13 @@ class Objective(nn.Module):
 
     @torch.no_grad()
     def start_centres(self, vectors: Tensor, products: Tensor) -> None:
-        """Sets every product's centres to the mean of its vectors (n, dimension), where the classifier has centres.
+        """Sets every product's centres to the mean of its vectors (n, dimension), at length 1.
 
         Rarely drawn products have a sensible centre from the start. Sub-centres part by a little noise.
         """
-        centres = getattr(self.classifier, "W", None)
-        if centres is None:
+        if self.classifier is None:
             return
+        centres = self.classifier.W
         sums = torch.zeros(self._products, vectors.shape[1]).index_add_(0, products, functional.normalize(vectors))
         means = functional.normalize(sums).repeat_interleave(centres.shape[1] // self._products, dim=0)
         noise = torch.randn_like(means) * _NOISE if len(means) > self._products else 0

@@ -55,8 +55,8 @@ class Views(nn.Module):
             seen = self.turn(x[rows])
             if self._phone:
                 seen = self.pose(seen)
-                # Another picture of the batch is as good a mess as any.
-                clutter = on_white(pixels[rows].roll(1, dims=0))
+                # Another picture of the batch is as good a mess as any; half a batch away it shows another product.
+                clutter = on_white(pixels[rows].roll(len(rows) // 2, dims=0))
                 messy = torch.rand(len(rows), 1, 1, 1, device=x.device) < self._phone
                 ground[rows] = torch.where(messy, clutter, ground[rows])
             x[rows] = seen

@@ -30,6 +30,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         ("[", "e.yaml"),
         ("", "e.yaml"),
         ("{name: a, classification: {kind: none}, peer: {}}", "ask for classes"),
+        ("{name: a, classification: {kind: none}}", "nothing is taught"),
         ("{name: a, peer: {kind: distil}}", "finished run"),
         ("{name: a, ranking: {kind: triplet, memory: 8}}", "hold a batch of 64"),
     ],

@@ -11,10 +11,11 @@ import torch
 from offline.training.items import Item
 from offline.training.metric.batches import TrainingBatches, corpus
 from offline.training.metric.config import ExperimentError
-from offline.training.metric.learning import Training
+from offline.training.metric.learning import Learner, Training
 from offline.training.metric.network import Deployed
+from offline.training.metric.pictures import centred, on_white
 from offline.training.metric.probes import embed
-from offline.training.metric.run import load_learner, run
+from offline.training.metric.run import load_learner, run, start
 from offline.training.release import release_embedder
 from shiwu.inference.manifest import Preprocessing, read_manifest
 
@@ -60,6 +61,20 @@ def test_gradients_reach_every_parameter_that_is_trained(items: tuple[Item, ...]
     missed = [key for key, p in training.named_parameters() if p.requires_grad and p.grad is None]
     assert not missed
     assert all(p.grad.isfinite().all() for p in training.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "arcface", "subcentre"])
+def test_the_start_knows_the_products_already(items: tuple[Item, ...], kind: str) -> None:
+    how = experiment(classification={"kind": kind}, model={"pretrained": True, "dimension": 8})
+    data = corpus(items, how)
+    torch.manual_seed(0)
+    learner = Learner(how, data)
+    start(learner, data, how)
+    batch = TrainingBatches(data, how)[0]
+    vectors = learner.network.eval()(centred(on_white(batch.pixels)), batch.photo).vectors
+    assert vectors.norm(dim=1).mean().item() == pytest.approx(how.classification.scale, rel=0.2)
+    logits = learner.objective.classifier.get_logits(vectors)
+    assert torch.equal(logits.argmax(dim=1), batch.product)
 
 
 def test_a_run_leaves_everything_and_is_the_same_after_an_interruption(
