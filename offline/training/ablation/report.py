@@ -120,6 +120,7 @@ def draw_bars(found: Sequence[Comparison], out: Path) -> None:
         panel.set_xlim(0.95 * min(values, default=0), 1.02 * max(values, default=1))
         panel.grid(axis="x", alpha=0.4)
     panels[0].set_yticks(list(places), [f"{c.row.title} ({c.seeds})" for c in found])
+    panels[0].margins(y=0.01)
     panels[0].invert_yaxis()
     panels[1].legend(loc="lower right")
     figure.suptitle("Without and with each direction; seeds in brackets; the axes do not start at 0")

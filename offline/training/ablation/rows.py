@@ -75,6 +75,15 @@ ROWS: Final = (
     Row("balance", "Batches balanced over sets and domains (in every other row too)", {}, "unbalanced"),
     Row("neck-batch", "Batch-norm neck", {"model": {"neck": "batch"}}),
     Row("neck-domain", "Batch norm per domain", {"model": {"neck": "domain"}}),
+    Row(
+        "combined",
+        "ArcFace, triplet loss and random erasing together",
+        {
+            "classification": {"kind": "arcface"},
+            "ranking": {"kind": "triplet"},
+            "augmentation": {"erase": "random"},
+        },
+    ),
 )
 _BY_NAME: Final = {row.name: row for row in ROWS}
 
