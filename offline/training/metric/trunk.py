@@ -17,8 +17,8 @@ _TIMM = "timm:"
 class Trunk(nn.Module):
     """Stages in the order in which an image passes them, and the channels that each gives.
 
-    Batch norms keep ImageNet's statistics: batches mix domains, and lite's are folded into the convolutions, which
-    makes a step on a CPU three times as fast.
+    Batch norms keep ImageNet's statistics, because batches mix domains; lite's are therefore folded into the
+    convolutions, which makes a step on a CPU far cheaper.
     """
 
     def __init__(self, stages: list[nn.Module], channels: tuple[int, ...], frozen: int) -> None:
