@@ -34,10 +34,10 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Two seeds that agree are a coin's luck one time in two, three are one time in four: no less will do."""
+        """Recall and mAP of three seeds have to agree in sign; by chance they do one time in four or less often."""
         if self.seeds < 3:
             return "open"
-        gains = [(r + m) / 2 for r, m in zip(self.recall_gains, self.map_gains, strict=True)]
+        gains = (*self.recall_gains, *self.map_gains)
         if all(gain > 0 for gain in gains):
             return "helps"
         return "hurts" if all(gain < 0 for gain in gains) else "no clear effect"
