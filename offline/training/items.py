@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,8 @@ class Item:
     price: float | None
     currency: str | None
     boxes: tuple[LabelledBox, ...] | None
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What else the source tells (brand, colour, view, ...), by name."""
 
 
 def load_items(data: Path, datasets: Iterable[str]) -> tuple[Item, ...]:
@@ -83,6 +85,7 @@ def _item(folder: Path, row: dict[str, Any]) -> Item:
         price=row["price"],
         currency=row["currency"],
         boxes=_boxes(row),
+        attributes=row.get("attributes") or {},
     )
 
 

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from shiwu.inference.manifest import EmbedderManifest, Preprocessing, TensorSpec, write_manifest
+
 _OPSET = 18
 _TOLERANCE = 1e-3
+_FILE = "model.onnx"
 
 
 def fold_batch_norms(module: nn.Module) -> None:
@@ -52,6 +55,31 @@ def export_onnx(module: nn.Module, size: int, output_names: list[str], path: Pat
     if difference > _TOLERANCE:
         msg = f"{path} differs from torch by {difference:.2g}"
         raise ValueError(msg)
+    return difference
+
+
+def release_embedder(
+    module: nn.Module, name: str, version: str, preprocessing: Preprocessing, dimension: int, out: Path
+) -> float:
+    """Writes an embedder's ONNX file and manifest; returns how far ONNX Runtime is from torch.
+
+    The module reads uint8 (batch, size, size, 3) and gives unit vectors (batch, dimension). Raises ValueError as
+    `export_onnx` does.
+    """
+    size = preprocessing.size
+    difference = export_onnx(module, size, ["embedding"], out / _FILE)
+    manifest = EmbedderManifest(
+        task="embedding",
+        name=name,
+        version=version,
+        file=_FILE,
+        sha256=file_sha256(out / _FILE),
+        inputs=(TensorSpec(name="image", dtype="uint8", shape=("batch", size, size, 3)),),
+        outputs=(TensorSpec(name="embedding", dtype="float32", shape=("batch", dimension)),),
+        preprocessing=preprocessing,
+        dimension=dimension,
+    )
+    write_manifest(manifest, out)
     return difference
 
 

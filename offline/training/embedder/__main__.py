@@ -23,11 +23,10 @@ from offline.training.embedder.sources import STAMPS, sources
 from offline.training.embedder.split import DATASETS, Split, split_items
 from offline.training.embedder.train import Recipe, blended, train
 from offline.training.items import load_items
-from offline.training.release import export_onnx, file_sha256, fold_batch_norms
+from offline.training.release import fold_batch_norms, release_embedder
 from offline.training.speed import channels_last, keep_memory
-from shiwu.inference.manifest import EmbedderManifest, Preprocessing, TensorSpec, read_manifest, write_manifest
+from shiwu.inference.manifest import Preprocessing, read_manifest
 
-FILE = "model.onnx"
 VERSION = "1"
 TRAINING_SIZE = 192
 PREPROCESSING = Preprocessing(size=224, fit="letterbox", fill=127, margin=0.05)
@@ -81,22 +80,8 @@ def _trained(options: argparse.Namespace, split: Split) -> Embedder:
 
 def release(embedder: Embedder, out: Path) -> float:
     """Writes ONNX file and manifest; returns how far ONNX Runtime is from torch."""
-    size = PREPROCESSING.size
     fold_batch_norms(embedder)
-    difference = export_onnx(embedder, size, ["embedding"], out / FILE)
-    manifest = EmbedderManifest(
-        task="embedding",
-        name="embedder-lite0",
-        version=VERSION,
-        file=FILE,
-        sha256=file_sha256(out / FILE),
-        inputs=(TensorSpec(name="image", dtype="uint8", shape=("batch", size, size, 3)),),
-        outputs=(TensorSpec(name="embedding", dtype="float32", shape=("batch", DIMENSION)),),
-        preprocessing=PREPROCESSING,
-        dimension=DIMENSION,
-    )
-    write_manifest(manifest, out)
-    return difference
+    return release_embedder(embedder, "embedder-lite0", VERSION, PREPROCESSING, DIMENSION, out)
 
 
 def released(directory: Path) -> EmbedImages:

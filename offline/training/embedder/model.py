@@ -76,16 +76,18 @@ def build(backbone: Backbone) -> Embedder:
     return embedder.eval()
 
 
-def start_as_pca(crown: Crown, descriptors: Tensor, power: float = 0.5) -> None:
-    """Sets the projection to the principal components of descriptors (n, 1432), partly whitened.
+def start_as_pca(projection: nn.Linear, descriptors: Tensor, power: float = 0.5) -> None:
+    """Sets the projection to the principal components of descriptors (n, inputs), partly whitened.
 
-    A start that keeps nearly all that ImageNet taught, instead of 256 random mixtures of it.
+    A start that keeps nearly all that ImageNet taught, instead of random mixtures of it.
     """
     mean, std = descriptors.mean(dim=0), descriptors.std(dim=0) + 1e-4
-    values, vectors = torch.linalg.eigh(torch.cov(((descriptors - mean) / std).T))
-    top = values.argsort(descending=True)[:DIMENSION]
+    # In double: with fewer descriptors than inputs, single precision at times does not converge.
+    values, vectors = torch.linalg.eigh(torch.cov(((descriptors - mean) / std).double().T))
+    values, vectors = values.float(), vectors.float()
+    top = values.argsort(descending=True)[: projection.out_features]
     scale = values[top].clamp(min=1e-6).pow(-power / 2)
     weight = (vectors[:, top] * scale).T / std
     with torch.no_grad():
-        crown.projection.weight.copy_(weight)
-        crown.projection.bias.copy_(-weight @ mean)
+        projection.weight.copy_(weight)
+        projection.bias.copy_(-weight @ mean)

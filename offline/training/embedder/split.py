@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,8 @@ SEED: Final = 8
 DATASETS: Final = ("grocery", "magento", "ycb", "caltech101", "clothing")
 """The sets that the embedder learns from; emoji pictures are for measuring only."""
 
-_HELD_OUT_SHARE: Final = {"grocery": 0.3, "magento": 0.25, "ycb": 0.25}
+HELD_OUT_SHARE: Final = {"grocery": 0.3, "magento": 0.25, "ycb": 0.25}
+"""Of each set's products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,14 @@ class Split:
     held_out: tuple[Item, ...]
 
 
-def split_items(items: Iterable[Item], seed: int = SEED) -> Split:
-    """Holds out about 30 % of the grocery classes and a quarter of the magento styles and of the YCB objects.
+def split_items(items: Iterable[Item], seed: int = SEED, shares: Mapping[str, float] = HELD_OUT_SHARE) -> Split:
+    """Holds out a share of the products of every set in `shares`.
 
     Whole styles go, so that no sibling of a held-out product was trained on. Sets without product ids have nothing to
     hold out: every picture there is its own product.
     """
     items = tuple(items)
-    gone = {style for dataset in _HELD_OUT_SHARE for style in held_out_styles(items, dataset, seed)}
+    gone = {style for dataset, share in shares.items() for style in held_out_styles(items, dataset, share, seed)}
     train, validation, held_out = [], [], []
     for item in items:
         if item.style_id in gone:
@@ -46,13 +47,13 @@ def split_items(items: Iterable[Item], seed: int = SEED) -> Split:
     return Split(tuple(train), tuple(validation), tuple(held_out))
 
 
-def held_out_styles(items: Iterable[Item], dataset: str, seed: int = SEED) -> frozenset[str]:
+def held_out_styles(items: Iterable[Item], dataset: str, share: float, seed: int = SEED) -> frozenset[str]:
     """Styles of `dataset` to hold out: drawn in random order until their products make up the set's share."""
     products: dict[str, set[str]] = {}
     for item in items:
         if item.dataset == dataset and item.style_id is not None and item.product_id is not None:
             products.setdefault(item.style_id, set()).add(item.product_id)
-    wanted = _HELD_OUT_SHARE[dataset] * sum(map(len, products.values()))
+    wanted = share * sum(map(len, products.values()))
     gone: set[str] = set()
     count = 0
     for style in np.random.default_rng(seed).permutation(sorted(products)):

