@@ -54,7 +54,7 @@ def voted(observation: Observation, rule: VoteRule) -> str:
 def fit_vote(observations: Sequence[Observation]) -> tuple[VoteRule, float]:
     """The rule with the best macro accuracy on a grid, and that accuracy; of equal ones the one nearest to the middle.
 
-    The mean over each rule's neighbours on the grid decides, so that a lucky corner does not win.
+    Each rule's neighbours on the grid count as much as itself, so that a lucky cell does not win.
     """
     axes: tuple[Sequence[float], ...] = (
         (5, 10, 20, 30, 50),  # neighbours
@@ -67,7 +67,7 @@ def fit_vote(observations: Sequence[Observation]) -> tuple[VoteRule, float]:
     for place in np.ndindex(table.shape):
         rule = _vote_rule(axes, place)
         table[place] = macro_accuracy(truth, [voted(observation, rule) for observation in observations])
-    place = tuple(int(i) for i in np.unravel_index(int(_smoothed(table).argmax()), table.shape))
+    place = tuple(int(i) for i in np.unravel_index(int((table + _smoothed(table)).argmax()), table.shape))
     return _vote_rule(axes, place), float(table[place])
 
 

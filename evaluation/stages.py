@@ -76,13 +76,13 @@ class LocalEmbedder:
         self.manifest = manifest
         self._embedder = Embedder(manifest, open_model(directory))
         how = manifest.preprocessing
-        self.model = EmbedderModel(manifest.id, manifest.dimension, frozenset(), how.margin, how.size)
+        self.model = EmbedderModel(manifest.id, manifest.dimension, frozenset(), how.margin, how.wanted_side)
 
     async def models(self, *, seconds: float) -> Sequence[EmbedderModel]:
         return [self.model]
 
     async def embed(self, crop: Image, model: EmbedderModel, *, seconds: float) -> Vector:
-        vectors = await self._embedder.embed([self._embedder.fit(crop)])
+        vectors = await self._embedder.embed([self._embedder.views(crop)])
         vector: Vector = vectors[0]
         return vector
 

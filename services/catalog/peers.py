@@ -33,7 +33,7 @@ class EmbeddingModel:
     crop_margin: float
     """How far a crop reaches beyond its box on each side, as a share of the box's side."""
     input_size: int
-    """Side of the square that it reads, pixels."""
+    """Longer side of a crop, pixels, that it makes use of."""
 
 
 class Detector(Protocol):

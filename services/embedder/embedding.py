@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from shiwu.inference.manifest import EmbedderManifest, ManifestError
 from shiwu.inference.runner import ModelError, ModelRunner
 from shiwu.inference.tensors import require_finite
+from shiwu.vision.crop import middle
 from shiwu.vision.resize import Image, fit
 
 Vectors = NDArray[np.float32]
@@ -24,21 +25,27 @@ class Embedder:
         self._runner = runner
         self._batch = batch
 
-    async def embed(self, squares: Sequence[Image]) -> Vectors:
-        """Unit vectors, (n, dimension), of pictures that `fit` made, each (size, size, 3).
+    async def embed(self, crops: Sequence[Sequence[Image]]) -> Vectors:
+        """Unit vectors, (n, dimension), of crops as `views` made them.
 
         Raises ModelError when the model gives no sense, and what the runner raises.
         """
+        squares = [square for crop in crops for square in crop]
         parts = [
             await self._run(np.stack(squares[start : start + self._batch]))
             for start in range(0, len(squares), self._batch)
         ]
-        return np.concatenate(parts)
+        vectors = np.concatenate(parts)
+        return self._unit(vectors.reshape(len(crops), -1, vectors.shape[1]).mean(axis=1))
 
-    def fit(self, image: Image) -> Image:
-        """A crop, (h, w, 3), as the square that the model reads."""
+    def views(self, crop: Image) -> list[Image]:
+        """The parts of a crop, (h, w, 3), that are embedded, as the squares that the model reads.
+
+        The mean over a thing and its middle tells products apart better than the whole alone: the middle is free of
+        background and shows detail at twice the size.
+        """
         how = self.manifest.preprocessing
-        return fit(image, how.size, how.fit, how.fill)[0]
+        return [fit(middle(crop, share), how.size, how.fit, how.fill)[0] for share in how.views]
 
     async def ready(self) -> bool:
         """Whether the model would answer."""
@@ -51,6 +58,9 @@ class Embedder:
             msg = f"model {self.manifest.id} gave vectors {vectors.shape}; expected {expected}"
             raise ModelError(msg)
         require_finite("embedding", vectors, self.manifest.id)
+        return self._unit(vectors)
+
+    def _unit(self, vectors: Vectors) -> Vectors:
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
         if (lengths == 0).any():
             msg = f"model {self.manifest.id} gave a vector of length 0; expected unit vectors"

@@ -31,9 +31,9 @@ class EmbedderService(EmbedderServiceServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.EmbedResponse:  # noqa: ARG002
         embedder = self._embedder(request.model)
-        squares = await asyncio.to_thread(self._squares, request, embedder)
+        crops = await asyncio.to_thread(self._crops, request, embedder)
         with timed_model(embedder.manifest.id):
-            vectors = await embedder.embed(squares)
+            vectors = await embedder.embed(crops)
         return pb.EmbedResponse(
             embeddings=[pb.Embedding(vector=from_vector(vector)) for vector in vectors], model=embedder.manifest.id
         )
@@ -53,15 +53,15 @@ class EmbedderService(EmbedderServiceServicer):
             raise NotFoundError(msg)
         return self._embedders[model]
 
-    def _squares(self, request: pb.EmbedRequest, embedder: Embedder) -> list[Image]:
+    def _crops(self, request: pb.EmbedRequest, embedder: Embedder) -> list[list[Image]]:
         if not 1 <= len(request.images) <= self._max_images:
             msg = f"has {len(request.images)} pictures; expected 1 to {self._max_images}"
             raise InvalidInputError(msg, field="images")
         # A stretched picture needs enough pixels on its shorter side, too; twice as many on the longer mostly do.
         how = embedder.manifest.preprocessing
-        enough = how.size * (2 if how.fit == "stretch" else 1)
+        enough = how.wanted_side * (2 if how.fit == "stretch" else 1)
         return [
-            embedder.fit(to_photo(image, f"images[{i}]", self._limits, enough).pixels)
+            embedder.views(to_photo(image, f"images[{i}]", self._limits, enough).pixels)
             for i, image in enumerate(request.images)
         ]
 
@@ -73,5 +73,5 @@ def _message(embedder: Embedder) -> pb.EmbedderModel:
         dimension=manifest.dimension,
         categories=manifest.categories,
         crop_margin=manifest.preprocessing.margin,
-        input_size=manifest.preprocessing.size,
+        input_size=manifest.preprocessing.wanted_side,
     )

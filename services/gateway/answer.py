@@ -36,7 +36,7 @@ class Rules:
     """What every scan is made by, apart from what is tuned for each embedder."""
 
     limits: Limits = Limits()
-    centre_share: float = 0.8
+    centre_share: float = 0.6
     """Part of each side of the photo that is searched when there is no box."""
     focus_iou: float = 0.3
     """An object fits the caller's focus if their intersection over union is at least this."""

@@ -56,7 +56,7 @@ class Settings(ServiceSettings):
     """Photos are decoded to at least so many pixels on their longer side, so that crops keep enough."""
     detector_size: int = Field(320, ge=1)
     """Longer side of the photo that the detector gets, pixels: the side of its model's input."""
-    centre_share: float = Field(0.8, gt=0.0, le=1.0)
+    centre_share: float = Field(0.6, gt=0.0, le=1.0)
     """Part of each side of the photo that is searched when there is no box."""
     focus_iou: float = Field(0.3, gt=0.0, le=1.0)
     """An object fits the caller's focus if their intersection over union is at least this."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,6 +39,14 @@ class Preprocessing(_Frozen):
     """Gray level around a letterboxed picture."""
     margin: float = Field(0.0, ge=0.0, le=1.0)
     """How far a crop reaches beyond its box on each side, as a share of the box's side."""
+    views: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field((1.0,), min_length=1)
+    """An embedder's only: the parts of a crop that are embedded, each the middle with this share of its sides. The
+    crop's vector is their mean."""
+
+    @property
+    def wanted_side(self) -> int:
+        """Longer side of a crop, pixels, from which on more would add nothing: the smallest part fills the square."""
+        return math.ceil(self.size / min(self.views))
 
 
 class VoteRule(_Frozen):

@@ -29,6 +29,14 @@ def crop(image: Image, box: Sequence[float], margin: float = 0.0) -> Image:
     return image[top:bottom, left:right]
 
 
+def middle(image: Image, share: float) -> Image:
+    """The middle of an image with `share` of its sides, as a view of it, at least one pixel."""
+    height, width = image.shape[:2]
+    inner_height, inner_width = max(1, round(height * share)), max(1, round(width * share))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    return image[top : top + inner_height, left : left + inner_width]
+
+
 # A box that was computed as 10.0000002 means 10: rounding noise must not add a row of pixels.
 _NOISE = 1e-3
 

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -13,6 +14,7 @@ import pillow_heif
 import pytest
 from PIL import Image as Pillow
 
+from shiwu.inference.manifest import read_manifest
 from shiwu.v1 import catalog_pb2, gateway_pb2, search_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 from shiwu.v1.catalog_resources_pb2 import Offer, Product, ReferenceImage
@@ -140,7 +142,7 @@ def test_an_expired_deadline_is_told_as_one(demo: DemoMesh, basketball: Pillow.I
 
 
 VECTOR = (np.eye(256, dtype="<f4")[0]).tobytes()
-MODEL = "embedder-lite0@1"
+MODEL = read_manifest(Path("models/embedder-lite0")).id
 
 
 def search_request(vector: bytes = VECTOR, model: str = MODEL, **fields: object) -> search_pb2.SearchRequest:

@@ -27,9 +27,9 @@ from offline.training.release import fold_batch_norms, release_embedder
 from offline.training.speed import channels_last, keep_memory
 from shiwu.inference.manifest import Preprocessing, read_manifest
 
-VERSION = "1"
+VERSION = "2"
 TRAINING_SIZE = 192
-PREPROCESSING = Preprocessing(size=224, fit="letterbox", fill=127, margin=0.05)
+PREPROCESSING = Preprocessing(size=224, fit="letterbox", fill=127, margin=0.05, views=(1.0, 0.65))
 
 
 def main() -> None:

@@ -29,21 +29,35 @@ async def embedder(tmp_path: Path):
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 13])
 async def test_vectors_come_in_the_order_of_the_pictures(embedder: Embedder, count: int) -> None:
     colours = np.random.default_rng(count).integers(1, 256, (count, 3))
-    vectors = await embedder.embed([plain(*colour) for colour in colours])
+    vectors = await embedder.embed([[plain(*colour)] for colour in colours])
     assert vectors.dtype == np.float32
     assert np.allclose(vectors, colours / np.linalg.norm(colours, axis=1, keepdims=True), atol=1e-6)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
 async def test_fits_crops_of_any_size(embedder: Embedder) -> None:
-    square = embedder.fit(plain(10, 20, 30, size=(7, 200)))
+    [square] = embedder.views(plain(10, 20, 30, size=(7, 200)))
     assert square.shape == (SIDE, SIDE, 3)
     assert (square == (10, 20, 30)).all()  # stretched, as the manifest says: no border
 
 
+async def test_a_crop_is_the_mean_of_its_parts(embedder: Embedder) -> None:
+    preprocessing = embedder.manifest.preprocessing.model_copy(update={"views": (1.0, 0.5)})
+    embedder.manifest = embedder.manifest.model_copy(update={"preprocessing": preprocessing})
+    framed = plain(0, 0, 200)
+    framed[SIDE // 4 : SIDE - SIDE // 4, SIDE // 4 : SIDE - SIDE // 4] = (200, 0, 0)
+    whole, middle = embedder.views(framed)
+    assert (middle == (200, 0, 0)).all()
+    alone = await embedder.embed([[whole], [middle]])
+    together = await embedder.embed([embedder.views(framed), embedder.views(plain(0, 90, 0))])
+    mean = alone.mean(axis=0)
+    assert together == pytest.approx(np.stack([mean / np.linalg.norm(mean), np.array([0.0, 1.0, 0.0])]), abs=1e-5)
+    assert preprocessing.wanted_side == 2 * preprocessing.size
+
+
 async def test_nan_out_of_a_real_model_is_an_error(embedder: Embedder) -> None:
     with pytest.raises(ModelError, match="embedder-small@1 gave 3 numbers in embedding that are NaN"):
-        await embedder.embed([plain(9, 9, 9), plain(0, 0, 0)])
+        await embedder.embed([[plain(9, 9, 9)], [plain(0, 0, 0)]])
 
 
 class Gives:
@@ -73,13 +87,13 @@ class Gives:
 )
 async def test_what_is_no_unit_vector_is_no_answer(embedder: Embedder, vectors: np.ndarray, words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        await Embedder(embedder.manifest, Gives(vectors)).embed([plain(1, 2, 3)])
+        await Embedder(embedder.manifest, Gives(vectors)).embed([[plain(1, 2, 3)]])
 
 
 async def test_vectors_are_made_unit_even_if_tiny_or_huge(embedder: Embedder) -> None:
     for scale in (1e-20, 1.003, 1e20):
         broken = Gives(np.array([[3, 0, 4]], np.float32) * np.float32(scale))
-        vectors = await Embedder(embedder.manifest, broken).embed([plain(1, 2, 3)])
+        vectors = await Embedder(embedder.manifest, broken).embed([[plain(1, 2, 3)]])
         assert np.allclose(vectors, [[0.6, 0, 0.8]])
 
 

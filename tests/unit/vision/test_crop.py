@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiwu.vision.crop import crop
+from shiwu.vision.crop import crop, middle
 
 IMAGE = np.arange(60 * 80 * 3, dtype=np.uint32).reshape(60, 80, 3).astype(np.uint8)
 
@@ -66,3 +66,10 @@ def test_holds_every_whole_pixel_of_the_box_and_no_other(
                 assert y * 16 + x in kept
             if apart:
                 assert y * 16 + x not in kept
+
+
+def test_the_middle_keeps_its_share_of_each_side() -> None:
+    image = np.arange(10 * 20 * 3).reshape(10, 20, 3).astype(np.uint8)
+    assert (middle(image, 0.5) == image[2:7, 5:15]).all()
+    assert (middle(image, 1.0) == image).all()
+    assert middle(image, 0.01).shape == (1, 1, 3)
