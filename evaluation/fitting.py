@@ -120,7 +120,7 @@ def fit_rerank(
     """The rule with the best mean reciprocal rank that costs no set of photos recall, and all that were tried.
 
     The mean is over the sets, each counting as much as any other. lambda 1, which leaves the order alone, is among the
-    rules: it wins where re-ranking would hurt. A loss of half a point in a set is noise.
+    rules: it wins where re-ranking would hurt, or gains no more than noise, half a point.
     """
     grid = [(20, 6, 1.0, False)]
     grid += list(itertools.product((5, 8, 10, 20), (2, 3, 6), (0.3, 0.5, 0.7, 0.85), (False, True)))
@@ -131,8 +131,10 @@ def fit_rerank(
         tried.append((rule, [_quality(photos, rule, means) for photos in sets.values()]))
     base = tried[0][1]
     safe = [each for each in tried if all(map(_keeps_recall, each[1], base))]
-    best = max(safe, key=lambda each: _mean_quality(each[1]).mean_average_precision)[0]
-    return best, [(rule, _mean_quality(qualities)) for rule, qualities in tried]
+    means_tried = [(rule, _mean_quality(qualities)) for rule, qualities in tried]
+    best = max(safe, key=lambda each: _mean_quality(each[1]).mean_average_precision)
+    gain = _mean_quality(best[1]).mean_average_precision - means_tried[0][1].mean_average_precision
+    return (best if gain > _NOISE else tried[0])[0], means_tried
 
 
 def _keeps_recall(new: RankingQuality, old: RankingQuality) -> bool:

@@ -5,7 +5,7 @@ python -m evaluation.tune --data ../shared/data [--write]
 The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
 categories, training pictures with a category. Re-ranking and acceptance are fitted to photos of every second product
 that the embedder was never trained on, against the catalogue's side of all such products: a catalogue that an embedder
-knows from training is nobody's. The photos of the other products stay unseen.
+knows from training is nobody's. Re-ranking must hold in a mixed catalogue, too. The other photos stay unseen.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class Shown:
 class Catalogue:
     """Pictures of the catalogue and their vectors, (n, dimension)."""
 
+    name: str
     items: Sequence[Item]
     vectors: Vectors
 
@@ -87,7 +88,7 @@ class Catalogue:
         ]
         products = [self.items[i].product_id or str(self.items[i].path) for i in order]
         return Observation(
-            source=shown.item.dataset,
+            source=f"{shown.item.dataset} among {self.name}",
             category=str(shown.item.category),
             product=shown.item.product_id,
             detector=shown.detector,
@@ -124,7 +125,7 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
     merchants = [item for item in everything if item.role == "merchant"]
     stock = merchants + _thinned([item for item in split.train if item.category and item.role in ("photo", "render")])
     shown = await _seen(stages, stock, "catalogue")
-    catalogue = _catalogue(shown)
+    catalogue = _catalogue("all pictures", shown)
 
     photos = [item for item in split.train if item.role == "photo" and item.dataset == "grocery"]
     domain_photos = await _seen(stages, _thinned(photos), "user photos")
@@ -136,11 +137,15 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
     by_category = await _seen(stages, _thinned(val), "validation")
     rule = _vote(console, [catalogue.nearest(each, without=each.item.product_id) for each in by_category])
 
-    shop = _catalogue(await _seen(stages, [i for i in split.held_out if i.role != "photo"], "held-out catalogue"))
+    unknown = await _seen(stages, [i for i in split.held_out if i.role != "photo"], "held-out catalogue")
+    shop = _catalogue("unknown products", unknown)
+    mixed = _catalogue("all merchants' pictures", [each for each in shown if each.item.role == "merchant"])
     products = tuning_products(split.held_out)
     photos = [i for i in split.held_out if i.product_id in products and (i.dataset != "grocery" or i.role == "photo")]
     queries = await _seen(stages, photos, "held-out photos")
-    rerank = _rerank(console, [shop.nearest(each) for each in queries], means)
+    in_both = [shop.nearest(each) for each in queries]
+    in_both += [mixed.nearest(each) for each in queries if each.item.dataset != "ycb"]  # no merchant has these
+    rerank = _rerank(console, in_both, means)
     accepted = _acceptance(console, shop, queries)
     return Tuning(vote=rule, rerank=rerank, acceptance=accepted, domains=means)
 
@@ -152,8 +157,8 @@ def tuning_products(held_out: Sequence[Item]) -> frozenset[str]:
     return frozenset(str(item.product_id) for item in held_out if item.style_id in chosen)
 
 
-def _catalogue(shown: Sequence[Shown]) -> Catalogue:
-    return Catalogue([each.item for each in shown], np.stack([each.vector for each in shown]))
+def _catalogue(name: str, shown: Sequence[Shown]) -> Catalogue:
+    return Catalogue(name, [each.item for each in shown], np.stack([each.vector for each in shown]))
 
 
 def _thinned(items: Sequence[Item]) -> list[Item]:
