@@ -21,6 +21,7 @@ from shiwu.cli.catalog import import_feed
 from shiwu.cli.connection import connected
 from shiwu.cli.drawing import draw_answer
 from shiwu.cli.mesh import Layout, Mesh, MeshError, free_ports
+from shiwu.inference.manifest import read_manifest
 from shiwu.v1 import catalog_pb2, gateway_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 from shiwu.v1.catalog_resources_pb2 import Article
@@ -29,7 +30,8 @@ from shiwu.v1.vision_pb2 import Image
 from shiwu.vision.resize import Image as Pixels
 
 _CACHE = Path(".cache/demo")
-_HOME = Path(".shiwu/demo")
+_HOME = Path(".shiwu/demo")  # a folder in it for each model, since a model's index is of no use to another
+_EMBEDDER = Path("models/embedder-lite0")
 _OUT = Path("build/demo")
 
 
@@ -40,7 +42,7 @@ def main() -> None:
     try:
         products = fetch(_CACHE)
         shots = _phone_shots(products)
-        layout = Layout(home=_HOME, port=free_ports(), import_roots=(_CACHE,))
+        layout = Layout(home=_HOME / read_manifest(_EMBEDDER).id, port=free_ports(), import_roots=(_CACHE,))
         with Mesh(layout) as mesh:
             with console.status("starting six services"):
                 mesh.wait_ready()
