@@ -22,7 +22,6 @@ from offline.training.metric.loaders import load_sets
 from offline.training.metric.run import CHECKPOINT, run
 from offline.training.speed import keep_memory
 
-_LEDGER = "ledger.jsonl"
 _START, _END = "<!-- measured -->", "<!-- /measured -->"
 
 
@@ -35,7 +34,7 @@ def main() -> None:
     if not options.report_only:
         items = load_sets(options.data, Experiment(name="any").data.sets)
         for row, seed in tqdm(work, desc="ablation", unit="run", mininterval=10):
-            _finish(row, seed, budget, items, options.runs)
+            _finish(row, seed, budget, items, options.runs, _ledger(options))
             _report(budget, options)
     _report(budget, options)
 
@@ -47,23 +46,31 @@ def _options() -> argparse.Namespace:
         "--budget", type=int, nargs=3, metavar=("STEPS", "SIZE", "SEEDS"), default=(100, 96, 3), help="of every row"
     )
     parser.add_argument("--rows", nargs="*", default=(), help=f"some of: {' '.join(row.name for row in ROWS)}")
-    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="ledger and runs (resumed)")
-    parser.add_argument("--out", type=Path, default=Path("docs/experiments.md"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the runs (resumed)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/experiments.md"), help="page; picture and ledger beside it"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report-only", action="store_true", help="write what the ledger has, train nothing")
     return parser.parse_args()
 
 
-def _finish(row: Row, seed: int, budget: Budget, items: tuple[Item, ...], runs: Path) -> None:
+def _ledger(options: argparse.Namespace) -> Path:
+    """Beside the page whose figures it holds, so that both are kept together."""
+    page: Path = options.out
+    return page.with_suffix(".jsonl")
+
+
+def _finish(row: Row, seed: int, budget: Budget, items: tuple[Item, ...], runs: Path, ledger: Path) -> None:
     """Runs a row unless the ledger has it."""
     experiment = experiment_of(row, seed, budget, runs)
     key = key_of(experiment)
-    if key in read_ledger(runs / _LEDGER):
+    if key in read_ledger(ledger):
         return
     started = time.monotonic()
     folder = runs / folder_name(experiment)
     report = run(experiment, items, folder)
-    add_to_ledger(runs / _LEDGER, Entry.of(key, row.name, seed, (time.monotonic() - started) / 60, report))
+    add_to_ledger(ledger, Entry.of(key, row.name, seed, (time.monotonic() - started) / 60, report))
     if row.name not in {other.teacher for other in ROWS}:
         # 30 MB a run, and the table needs none of them.
         (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -71,7 +78,7 @@ def _finish(row: Row, seed: int, budget: Budget, items: tuple[Item, ...], runs: 
 
 def _report(budget: Budget, options: argparse.Namespace) -> None:
     """Replaces the measured part of the page and its picture by what the ledger has of this budget."""
-    ledger = read_ledger(options.runs / _LEDGER)
+    ledger = read_ledger(_ledger(options))
     measured: dict[str, dict[int, Entry]] = defaultdict(dict)
     for row in ROWS:
         for seed in range(budget.seeds):

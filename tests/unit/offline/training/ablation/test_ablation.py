@@ -52,7 +52,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(command, "run", run)
     for _ in range(2):
         for row in chosen_rows(["gem"]):
-            command._finish(row, 0, _BUDGET, (), tmp_path)
+            command._finish(row, 0, _BUDGET, (), tmp_path, tmp_path / "ledger.jsonl")
     assert len(ran) == 4
     assert {entry.row for entry in read_ledger(tmp_path / "ledger.jsonl").values()} == {
         "imagenet",
