@@ -13,7 +13,7 @@ from google.rpc import code_pb2
 from services.classifier.servicer import ClassifierService
 from services.classifier.voting import DEFAULT_RULE
 from services.gateway.__main__ import NAME
-from services.gateway.answer import Peers, Rules
+from services.gateway.answer import Peers
 from services.gateway.gaps import GapRecorder
 from services.gateway.models import ModelList
 from services.gateway.peers import GrpcCatalog, GrpcDetector, GrpcEmbedder, GrpcIndex, GrpcVoter
@@ -40,6 +40,7 @@ from shiwu.v1.vision_pb2 import CategoryScore, DetectedObject
 from shiwu.vision.decode import Limits
 from shiwu.wire.boxes import from_box
 from shiwu.wire.images import to_photo
+from tests.unit.gateway.world import RULES
 
 LOCAL = ServerSettings(port=0, drain_seconds=0.2)
 
@@ -215,7 +216,7 @@ class Mesh:
             GrpcVoter(channels["classifier"]),
             catalog,
         )
-        scanner = Scanner(peers, ModelList(embedder, max_age=60.0), self.world.tunings, Rules())
+        scanner = Scanner(peers, ModelList(embedder, max_age=60.0), self.world.tunings, RULES)
         async with GapRecorder(catalog, waiting=8, seconds=2.0, keep_crops=keep_crops) as gaps:
             intake = Intake(scan_seconds=scan_seconds)
             yield GatewayService(scanner, catalog, gaps, intake=intake, stream=stream or StreamRules())

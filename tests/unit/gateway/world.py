@@ -208,6 +208,10 @@ class DictCatalog(Part):
         self.feedback.append(feedback)
 
 
+# The tiles lie further from the middle of their photos than products do.
+RULES = Rules(centre_share=0.8)
+
+
 class World:
     """All parts, stocked with `products` of one picture each; product i has tile(i)."""
 
@@ -217,7 +221,7 @@ class World:
         self.peers = Peers(self.detector, self.embedder, self.index, self.voter, self.catalog)
         self.tunings = Tunings({GENERAL.id: tuning, OWN.id: tuning})
         self.models = ModelList(self.embedder, max_age=60.0)
-        self.scanner = Scanner(self.peers, self.models, self.tunings, rules or Rules())
+        self.scanner = Scanner(self.peers, self.models, self.tunings, rules or RULES)
         for seed, product in enumerate(products):
             self.index.add(f"{product.product_id}-a", product, embed(tile(seed)))
 
