@@ -1,6 +1,6 @@
 """Tunes vote, re-ranking and acceptance for an embedder on validation photos and freezes them in its manifest.
 
-python -m evaluation.tune --data ../shared/data [--write]
+python -m evaluation.tune --data DIR [--write]
 
 The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
 categories, training pictures with a category. Re-ranking and acceptance are fitted to photos of every second product

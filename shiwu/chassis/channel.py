@@ -81,8 +81,8 @@ def _options(settings: ClientSettings) -> list[tuple[str, int | str]]:
 class _Channel(grpc.aio.Channel):
     """A channel whose calls are prepared by `_prepared`.
 
-    What client interceptors are for; grpc.aio runs those in tasks of their own, which cost more than a whole call's
-    worth of everything else here (docs/decisions/0002).
+    What client interceptors are for; grpc.aio runs those in tasks of their own, which costs nearly twice as much
+    (docs/decisions/0002).
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:

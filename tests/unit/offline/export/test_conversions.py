@@ -118,7 +118,6 @@ def test_half_keeps_inputs_and_outputs(tmp_path: Path) -> None:
 
 
 def test_ncnn_names_what_pnnx_cannot_convert(tmp_path: Path) -> None:
-    pytest.importorskip("pnnx", reason="the extra `export` is not installed")
     manifest = tiny.embedder(tmp_path)
     model = onnx.load(tmp_path / "model.onnx")
     # A maximum over channels, in opset 18, is no pooling.

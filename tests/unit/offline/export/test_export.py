@@ -42,8 +42,6 @@ def run(model: Path, data: Path, out: Path, to: str, *more: str) -> int:
 
 @pytest.mark.parametrize("release", [tiny.embedder, tiny.detector])
 def test_faithful_exports_are_kept_and_measured(release, tmp_path: Path, data: Path, capsys) -> None:
-    pytest.importorskip("ncnn", reason="the extra `export` is not installed")
-    pytest.importorskip("pnnx", reason="the extra `export` is not installed")
     manifest = release(tmp_path / "model")
     assert run(tmp_path / "model", data, tmp_path / "out", "onnx,int8,ncnn", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}

