@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 
 from offline.training.backbone import imagenet_backbone
+from offline.training.embedder.drawings import drawings
 from offline.training.embedder.measure import EmbedImages, in_batches, measure
 from offline.training.embedder.model import DIMENSION, Embedder, build
 from offline.training.embedder.pictures import load_pictures
@@ -43,7 +44,7 @@ def main() -> None:
         embedder = _trained(options, split)
         difference = release(embedder, options.out)
         print(f"trained in {(time.monotonic() - started) / 60:.1f} min; ONNX differs from torch by {difference:.1e}")
-    report = measure(released(options.out), split)
+    report = measure(released(options.out), split, drawings(options.modules))
     if options.json:
         print(json.dumps({name: dataclasses.asdict(value) for name, value in report.items()}))
     else:
@@ -56,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the released model")
     parser.add_argument("--runs", type=Path, default=Path("runs/embedder"), help="view pool and checkpoint (resumed)")
     parser.add_argument("--stamps", type=Path, default=STAMPS, help="cut-outs of tuxpaint-stamps-default")
+    parser.add_argument("--modules", type=Path, default=Path("node_modules"), help="npm packages of drawings")
     parser.add_argument("--steps", type=int, default=Recipe().steps)
     parser.add_argument("--workers", type=int, default=1, help="processes that make views")
     parser.add_argument("--share", type=float, default=1.0, help="of the trained weights, the rest ImageNet's")
@@ -71,7 +73,7 @@ def _trained(options: argparse.Namespace, split: Split) -> Embedder:
     before = {name: value.clone() for name, value in embedder.crown.blocks.state_dict().items()}
     backgrounds = [picture.rgb for picture in load_pictures(load_items(options.data, ["backgrounds"]))]
     recipe = Recipe(steps=options.steps)
-    made = sources(split.train, options.stamps, recipe.seed)
+    made = sources(split.train, options.stamps, options.modules, recipe.seed)
     pool = build_pool(made, backgrounds, embedder, TRAINING_SIZE, recipe.seed, options.runs / "pool", options.workers)
     train(embedder.crown, pool, recipe, options.runs / "checkpoint.pt")
     embedder.crown.blocks.load_state_dict(blended(before, embedder.crown.blocks.state_dict(), options.share))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import cv2
 import numpy as np
 
-from offline.training.embedder.pictures import Picture, load_pictures, over
+from offline.training.embedder.drawings import Drawing
+from offline.training.embedder.pictures import Picture, load_pictures, over, read_picture
 from offline.training.embedder.retrieval import Report, Vectors, leave_one_out, retrieve
 from offline.training.embedder.split import Split
 from offline.training.items import Item
@@ -38,13 +39,13 @@ def in_batches(
     return embed
 
 
-def measure(embed: EmbedImages, split: Split) -> dict[str, Report]:
+def measure(embed: EmbedImages, split: Split, drawn: Iterable[Drawing] = ()) -> dict[str, Report]:
     """Every measurement by name.
 
     grocery: photos against shop pictures, the whole photo, its centre (60 % of each side, much like a detector's
-    crop), and turned by 90 degrees. magento and ycb: leave one out.
+    crop), and turned by 90 degrees. magento and ycb: leave one out. emoji: objects of one style against another's.
     """
-    return {**_grocery(embed, split), **_magento(embed, split), **_ycb(embed, split)}
+    return {**_grocery(embed, split), **_magento(embed, split), **_ycb(embed, split), **_emoji(embed, drawn)}
 
 
 def _grocery(embed: EmbedImages, split: Split) -> dict[str, Report]:
@@ -88,6 +89,16 @@ def _magento(embed: EmbedImages, split: Split) -> dict[str, Report]:
 def _ycb(embed: EmbedImages, split: Split) -> dict[str, Report]:
     held = [i for i in split.held_out if i.dataset == "ycb"]
     return {"ycb held-out, object": leave_one_out(embed(_images(held)), _products(held))}
+
+
+def _emoji(embed: EmbedImages, drawn: Iterable[Drawing]) -> dict[str, Report]:
+    measured = [drawing for drawing in drawn if drawing.measured]
+    fluent, google = ({d.object: d.path for d in measured if d.style == style} for style in ("fluent", "google"))
+    objects = np.array(sorted(fluent.keys() & google.keys()), np.str_)
+    if not len(objects):
+        return {}
+    sides = [embed([_opaque(read_picture(side[str(o)], None)) for o in objects]) for side in (fluent, google)]
+    return {"emoji, fluent to google": retrieve(sides[0], objects, sides[1], objects)}
 
 
 def centre(image: Image, share: float = _CROP) -> Image:

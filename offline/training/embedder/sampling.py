@@ -13,15 +13,24 @@ from offline.training.embedder.sources import GROUPS, Group
 
 Index = NDArray[np.int64]
 
-_SHARES: Final[dict[Group, int]] = {"grocery": 12, "magento": 12, "ycb": 6, "single": 26}
+_SHARES: Final[dict[Group, int]] = {
+    "grocery": 12,
+    "magento": 12,
+    "ycb": 6,
+    "single": 20,
+    "cover": 12,
+    "drawing": 10,
+}
 """Products of each group in a batch."""
-_MAGENTO_STYLES = 4
+_PAIRED: Final[tuple[Group, ...]] = ("ycb", "single", "drawing")
+_STYLES: Final[dict[Group, int]] = {"magento": 4, "cover": 4}
+"""How many styles of the groups whose products come with their siblings."""
 
 
 class Batches:
     """Endless balanced batches: some products of every group, each as a clean view and as seen by a phone.
 
-    Colourways of one style come together, since they are what is hardest to tell apart.
+    Colourways of one style come together, and covers of one design, since they are what is hardest to tell apart.
     """
 
     def __init__(self, pool: Pool, seed: int) -> None:
@@ -29,10 +38,7 @@ class Batches:
         self._clean = _by_product(pool, pool.clean)
         self._seen = _by_product(pool, ~pool.clean)
         self._products = {group: np.unique(pool.product[pool.group == i]) for i, group in enumerate(GROUPS)}
-        magento = pool.group == GROUPS.index("magento")
-        self._colourways = [
-            np.unique(pool.product[magento & (pool.style == style)]) for style in np.unique(pool.style[magento])
-        ]
+        self._siblings = {group: _by_style(pool, pool.group == GROUPS.index(group)) for group in _STYLES}
 
     def __iter__(self) -> Iterator[Index]:
         while True:
@@ -42,9 +48,9 @@ class Batches:
         views: list[np.int64] = []
         for product in self._draw("grocery"):
             views += self._pick(self._clean, product, 1) + self._pick(self._seen, product, 2)
-        for product in self._draw_colourways():
+        for product in self._draw_siblings("magento"):
             views += self._pick(self._clean, product, 2) + self._pick(self._seen, product, 1)
-        for product in (*self._draw("ycb"), *self._draw("single")):
+        for product in np.concatenate([self._draw_siblings("cover"), *map(self._draw, _PAIRED)]):
             views += self._pick(self._clean, product, 1) + self._pick(self._seen, product, 1)
         return np.array(views, np.int64)
 
@@ -52,16 +58,22 @@ class Batches:
         products = self._products[group]
         return self._rng.choice(products, min(_SHARES[group], len(products)), replace=False)
 
-    def _draw_colourways(self) -> Index:
-        if not self._colourways:
+    def _draw_siblings(self, group: Group) -> Index:
+        families = self._siblings[group]
+        if not families:
             return np.empty(0, np.int64)
-        styles = self._rng.choice(len(self._colourways), min(_MAGENTO_STYLES, len(self._colourways)), replace=False)
-        each = _SHARES["magento"] // _MAGENTO_STYLES
-        return np.concatenate([self._rng.permutation(self._colourways[style])[:each] for style in styles])
+        chosen = self._rng.choice(len(families), min(_STYLES[group], len(families)), replace=False)
+        each = _SHARES[group] // _STYLES[group]
+        return np.concatenate([self._rng.permutation(families[family])[:each] for family in chosen])
 
     def _pick(self, views: dict[int, Index], product: np.int64, count: int) -> list[np.int64]:
         own = views.get(int(product))
         return [] if own is None else list(self._rng.choice(own, min(count, len(own)), replace=False))
+
+
+def _by_style(pool: Pool, where: NDArray[np.bool_]) -> list[Index]:
+    """The products of each style."""
+    return [np.unique(pool.product[where & (pool.style == style)]) for style in np.unique(pool.style[where])]
 
 
 def _by_product(pool: Pool, where: NDArray[np.bool_]) -> dict[int, Index]:

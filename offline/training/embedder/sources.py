@@ -9,18 +9,21 @@ from typing import Final, Literal
 
 import numpy as np
 
+from offline.training.embedder import covers
+from offline.training.embedder.drawings import drawings
 from offline.training.embedder.pictures import Picture, read_picture, without_white
 from offline.training.embedder.views import colourful, phone_view, photo_view, recoloured, shop_view
 from offline.training.items import Item
 from shiwu.vision.resize import Image
 
 Kind = Literal["shop", "phone", "photo"]
-Group = Literal["grocery", "magento", "ycb", "single"]
-GROUPS: Final[tuple[Group, ...]] = ("grocery", "magento", "ycb", "single")
+Group = Literal["grocery", "magento", "ycb", "single", "cover", "drawing"]
+GROUPS: Final[tuple[Group, ...]] = ("grocery", "magento", "ycb", "single", "cover", "drawing")
 
 _SIDE: Final = 288
 _CLOTHING: Final = 2200
 _HUES: Final = (100, 220)
+_FAMILIES: Final = 700
 
 STAMPS: Final = Path("/usr/share/tuxpaint/stamps")
 """Photographed cut-outs of the Debian package `tuxpaint-stamps-default`."""
@@ -51,13 +54,15 @@ class Source:
     """Degrees by which its colours are turned; a turned design is a product of its own."""
 
 
-def sources(train: Sequence[Item], stamps: Path, seed: int) -> list[Source]:
-    """All sources for these training items; without the stamps' package, without stamps."""
+def sources(train: Sequence[Item], stamps: Path, modules: Path, seed: int) -> list[Source]:
+    """All sources for these training items; without the packages of stamps and drawings, without these."""
     rng = np.random.default_rng(seed)
     clothing = [item for item in train if item.dataset == "clothing"]
     chosen = set(rng.choice(len(clothing), min(_CLOTHING, len(clothing)), replace=False).tolist())
     kept = [item for item in train if item.dataset != "clothing"] + [clothing[i] for i in sorted(chosen)]
-    return [*(source for item in kept for source in _of_item(item)), *_of_stamps(stamps)]
+    made = [source for item in kept for source in _of_item(item)]
+    art = [source.picture.rgb for source in made if source.group == "single"]
+    return [*made, *_of_stamps(stamps), *_of_covers(art, seed), *_of_drawings(modules)]
 
 
 def _of_item(item: Item) -> Iterator[Source]:
@@ -99,6 +104,21 @@ def _of_stamps(stamps: Path) -> Iterator[Source]:
                 continue
             product = f"stamp/{path.relative_to(stamps)}"
             yield Source(_tight(picture), "single", product, product, (("shop", 5), ("phone", 10)))
+
+
+def _of_covers(art: Sequence[Image], seed: int) -> Iterator[Source]:
+    for number in range(_FAMILIES if art else 0):
+        style = f"cover/{number}"
+        for i, front in enumerate(covers.family(np.random.default_rng([seed, number]), art)):
+            yield Source(Picture(front, None), "cover", f"{style}/{i}", style, (("shop", 2), ("phone", 3)))
+
+
+def _of_drawings(modules: Path) -> Iterator[Source]:
+    for drawing in drawings(modules):
+        if not drawing.held_out:
+            picture = _tight(read_picture(drawing.path, _SIDE))
+            product = f"drawing/{drawing.object}"
+            yield Source(picture, "drawing", product, product, (("shop", 1), ("phone", 1)))
 
 
 def _tight(picture: Picture) -> Picture:
