@@ -15,6 +15,7 @@ import torch
 
 from offline.training.backbone import imagenet_backbone
 from offline.training.embedder.drawings import drawings
+from offline.training.embedder.failures import draw_failures
 from offline.training.embedder.measure import EmbedImages, in_batches, measure
 from offline.training.embedder.model import DIMENSION, Embedder, build
 from offline.training.embedder.pictures import load_pictures
@@ -28,7 +29,7 @@ from offline.training.release import fold_batch_norms, release_embedder
 from offline.training.speed import channels_last, keep_memory
 from shiwu.inference.manifest import Preprocessing, read_manifest
 
-VERSION = "2"
+VERSION = "3"
 TRAINING_SIZE = 192
 PREPROCESSING = Preprocessing(size=224, fit="letterbox", fill=127, margin=0.05, views=(1.0, 0.65))
 
@@ -44,7 +45,9 @@ def main() -> None:
         embedder = _trained(options, split)
         difference = release(embedder, options.out)
         print(f"trained in {(time.monotonic() - started) / 60:.1f} min; ONNX differs from torch by {difference:.1e}")
-    report = measure(released(options.out), split, drawings(options.modules))
+    embed, drawn = released(options.out), tuple(drawings(options.modules))
+    report = measure(embed, split, drawn)
+    draw_failures(embed, drawn, options.out / "failures.jpg")
     if options.json:
         print(json.dumps({name: dataclasses.asdict(value) for name, value in report.items()}))
     else:

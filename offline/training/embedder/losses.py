@@ -72,3 +72,13 @@ class Recall(nn.Module):
     def forward(self, vectors: Tensor, descriptors: Tensor) -> Tensor:
         """vectors: (n, dimension). descriptors: (n, descriptor), standardised."""
         return 1 - functional.cosine_similarity(self.decode(vectors), descriptors, dim=1).mean()
+
+
+def structure(vectors: Tensor, descriptors: Tensor) -> Tensor:
+    """Keeps who is like whom: squared difference between the cosines of embeddings and of untrained descriptors.
+
+    Similarity-preserving distillation (Tung & Mori, ICCV 2019) from the network's own start, so that what it is not
+    taught stays in order. vectors: (n, dimension), unit length. descriptors: (n, descriptor), standardised.
+    """
+    before = functional.normalize(descriptors, dim=1)
+    return (vectors @ vectors.T - before @ before.T).square().mean()

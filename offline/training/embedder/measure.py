@@ -92,13 +92,20 @@ def _ycb(embed: EmbedImages, split: Split) -> dict[str, Report]:
 
 
 def _emoji(embed: EmbedImages, drawn: Iterable[Drawing]) -> dict[str, Report]:
+    objects, fluent, google = emoji_sides(drawn)
+    if not objects:
+        return {}
+    names = np.array(objects, np.str_)
+    return {"emoji, fluent to google": retrieve(embed(fluent), names, embed(google), names)}
+
+
+def emoji_sides(drawn: Iterable[Drawing]) -> tuple[list[str], list[Image], list[Image]]:
+    """The objects that are kept for measuring, and each as fluent and as google draw it."""
     measured = [drawing for drawing in drawn if drawing.measured]
     fluent, google = ({d.object: d.path for d in measured if d.style == style} for style in ("fluent", "google"))
-    objects = np.array(sorted(fluent.keys() & google.keys()), np.str_)
-    if not len(objects):
-        return {}
-    sides = [embed([_opaque(read_picture(side[str(o)], None)) for o in objects]) for side in (fluent, google)]
-    return {"emoji, fluent to google": retrieve(sides[0], objects, sides[1], objects)}
+    objects = sorted(fluent.keys() & google.keys())
+    first, second = ([opaque(read_picture(side[o], None)) for o in objects] for side in (fluent, google))
+    return objects, first, second
 
 
 def centre(image: Image, share: float = _CROP) -> Image:
@@ -109,10 +116,10 @@ def centre(image: Image, share: float = _CROP) -> Image:
 
 
 def _images(items: Sequence[Item]) -> list[Image]:
-    return [_opaque(picture) for picture in load_pictures(items, side=None)]
+    return [opaque(picture) for picture in load_pictures(items, side=None)]
 
 
-def _opaque(picture: Picture) -> Image:
+def opaque(picture: Picture) -> Image:
     """The object of a render, cut to its box, on white; any other picture as it is."""
     if picture.alpha is None:
         return picture.rgb

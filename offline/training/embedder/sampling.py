@@ -14,12 +14,12 @@ from offline.training.embedder.sources import GROUPS, Group
 Index = NDArray[np.int64]
 
 _SHARES: Final[dict[Group, int]] = {
-    "grocery": 12,
+    "grocery": 14,
     "magento": 12,
     "ycb": 6,
-    "single": 20,
+    "single": 16,
     "cover": 12,
-    "drawing": 10,
+    "drawing": 18,
 }
 """Products of each group in a batch."""
 _PAIRED: Final[tuple[Group, ...]] = ("ycb", "single", "drawing")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from offline.training.embedder.losses import Memory, Proxies, Recall, contrast
+from offline.training.embedder.losses import Memory, Proxies, Recall, contrast, structure
 from offline.training.embedder.model import DESCRIPTOR, DIMENSION, Crown, start_as_pca
 from offline.training.embedder.pool import Pool
 from offline.training.embedder.sampling import Batches
@@ -25,16 +25,17 @@ _PCA_VIEWS = 8000
 class Recipe:
     """Chosen by short measured runs; see the model card."""
 
-    steps: int = 600
+    steps: int = 1200
     head_rate: float = 1e-3
     backbone_rate: float = 3e-4
     weight_decay: float = 0.02
     warmup: int = 50
     temperature: float = 0.07
     memory: int = 4096
-    proxy_weight: float = 0.3
-    style_weight: float = 0.1
-    recall_weight: float = 0.5
+    proxy_weight: float = 0.5
+    style_weight: float = 0.2
+    recall_weight: float = 0.3
+    structure_weight: float = 50.0
     ema: float = 0.99
     seed: int = 0
 
@@ -90,6 +91,7 @@ def train(crown: Crown, pool: Pool, recipe: Recipe, checkpoint: Path, save_every
             style_memory.add(vectors, styles)
         known = (torch.from_numpy(np.asarray(pool.descriptor[index], np.float32)) - mean) / std
         loss = loss + recipe.recall_weight * task.recall(vectors, known)
+        loss = loss + recipe.structure_weight * structure(vectors, known)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(task.parameters(), 5.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,9 @@ import numpy as np
 
 from offline.training.embedder.covers import SIDE, family
 from offline.training.embedder.drawings import STYLES, drawings
+from offline.training.embedder.failures import draw_failures
+from offline.training.embedder.retrieval import Vectors
+from shiwu.vision.resize import Image
 
 _ART = [np.random.default_rng(5).integers(0, 256, (30, 20, 3), dtype=np.uint8)]
 
@@ -67,3 +71,16 @@ def test_drawings_pair_styles_by_code_point_and_hold_out_what_a_shop_sells(tmp_p
 
 def test_no_drawings_without_the_packages(tmp_path: Path) -> None:
     assert not list(drawings(tmp_path))
+
+
+def test_the_sheet_of_failures_shows_query_answer_and_truth(tmp_path: Path) -> None:
+    def by_mean_colour(images: Sequence[Image]) -> Vectors:
+        means = np.stack([image.reshape(-1, 3).mean(axis=0) for image in images]).astype(np.float32)
+        return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
+
+    count = draw_failures(by_mean_colour, (), tmp_path / "failures.jpg")
+
+    sheet = cv2.imread(str(tmp_path / "failures.jpg"))
+    assert count > 5, "mean colour alone cannot tell covers apart"
+    assert sheet is not None
+    assert sheet.shape == (5 * 96, 3 * 96, 3)

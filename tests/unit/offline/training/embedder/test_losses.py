@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from offline.training.embedder.losses import Memory, Proxies, contrast
+from offline.training.embedder.losses import Memory, Proxies, contrast, structure
 
 
 def _unit(count: int, seed: int) -> torch.Tensor:
@@ -41,3 +41,11 @@ def test_a_margin_makes_the_task_harder() -> None:
     hard.load_state_dict(easy.state_dict())
     vectors = functional.normalize(easy.centres.detach(), dim=1)
     assert hard(vectors, products) > easy(vectors, products)
+
+
+def test_structure_is_kept_by_a_rotation_and_lost_by_a_collapse() -> None:
+    descriptors = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
+    rotation, _ = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(1)))
+    kept = functional.normalize(descriptors @ rotation, dim=1)
+    assert structure(kept, descriptors).item() == pytest.approx(0.0, abs=1e-10)
+    assert structure(kept[:1].expand(9, -1), descriptors).item() > 0.5
