@@ -27,6 +27,7 @@ from evaluation.catalogue import delete_products, import_gallery
 from evaluation.dataset import Dataset, DatasetError, Scope, read_dataset
 from evaluation.metrics import Retrieval, interval, percentiles, rank_of, retrieval
 from offline.training.items import Item, ItemsError
+from services.gateway.ranking import Mode
 from shiwu.cli.connection import CATALOG, connected
 from shiwu.cli.mesh import Layout, Mesh, MeshError, free_ports
 from shiwu.v1 import gateway_pb2 as pb
@@ -35,7 +36,7 @@ from shiwu.v1.vision_pb2 import Image
 
 _ABSENT_SHARE = 0.25
 _DEPTH = 100
-_MODES = ("none", "plain", "domain")
+_MODES = get_args(Mode)
 
 
 @dataclass(frozen=True)
