@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation.observing import Observation, Scans
 from evaluation.reranking import ranked
 from services.classifier.voting import vote
-from services.gateway.acceptance import Signs, probability, threshold
+from services.gateway.acceptance import Signs, agreement, probability, threshold
 from services.gateway.ranking import Reranker
 from shiwu.inference.manifest import AcceptanceRule, VoteRule
 
@@ -110,12 +110,11 @@ def _judged(observation: Observation, source: str, reranker: Reranker | None, we
         for neighbour, product in zip(observation.neighbours, observation.products, strict=True)
         if product != best
     )
-    first = [observation.products[i] for i in order[:5]]
     signs = Signs(
         similarity=similarity,
         margin=similarity - next(others, similarity),
         hubness=None if ranking.hubness is None else float(ranking.hubness[order[0]]),
-        agreement=first.count(best) / len(first),
+        agreement=agreement([observation.products[i] for i in order]),
     )
     right = observation.present and best == observation.product
     return Judged(source, observation.category, str(observation.product), signs, right, observation.present, weight)
@@ -172,7 +171,7 @@ def _threshold(odds: NDArray[np.float64], weights: NDArray[np.float64], rate: fl
     return round(min(1.0, float(odds[order][min(within, len(odds) - 1)]) + 1e-4), 4)
 
 
-def _cross_validated(judged: Sequence[Judged], extras: Sequence[str]) -> float:
+def _cross_validated(judged: Sequence[Judged], extras: tuple[str, ...]) -> float:
     """The weighted log loss on products that the regression was not fitted to."""
     products = sorted({each.product for each in judged})
     folds = dict(zip(np.random.default_rng(_SEED).permutation(products).tolist(), itertools.cycle(range(_FOLDS))))
@@ -190,7 +189,7 @@ def _cross_validated(judged: Sequence[Judged], extras: Sequence[str]) -> float:
     return loss / weight
 
 
-def _regression(judged: Sequence[Judged], extras: Sequence[str]) -> AcceptanceRule:
+def _regression(judged: Sequence[Judged], extras: tuple[str, ...]) -> AcceptanceRule:
     """Maximum likelihood with a slight ridge, by Newton's method. Its threshold is not set."""
     weights = np.array([each.weight for each in judged])
     weights = weights * (len(judged) / weights.sum())

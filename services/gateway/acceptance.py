@@ -14,6 +14,7 @@ validation data:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +33,18 @@ class Signs:
     hubness: float | None
     """None where no bank is in use."""
     agreement: float
+
+
+_AGREEING: Final = 5
+
+
+def agreement(products: Sequence[str]) -> float:
+    """The share of the best-ranked pictures that are of the best product.
+
+    products: of the pictures, best first; at least one.
+    """
+    first = products[:_AGREEING]
+    return first.count(first[0]) / len(first)
 
 
 def probability(signs: Signs, rule: AcceptanceRule) -> float:

@@ -14,8 +14,6 @@ from shiwu.chassis.errors import UnavailableError
 # Vote shares are float32 sums: without a little slack .6 + .3 would not reach .9.
 _SLACK = 1e-5
 
-_AGREEING = 5
-
 
 @dataclass(frozen=True, slots=True)
 class ProductHit:
@@ -110,9 +108,3 @@ def lead(best: ProductHit, hits: Sequence[Hit]) -> float:
         if hit.product_id != best.product_id:
             return best.similarity - hit.similarity
     return 0.0
-
-
-def agreement(candidates: Sequence[Hit], ranking: Ranking) -> float:
-    """The share of the five best-ranked candidates, of which there is at least one, that are of the best product."""
-    first = [candidates[i].product_id for i in ranking.order[:_AGREEING].tolist()]
-    return first.count(first[0]) / len(first)

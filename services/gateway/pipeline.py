@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
-from services.gateway.acceptance import Signs, probability, threshold
+from services.gateway.acceptance import Signs, agreement, probability, threshold
 from services.gateway.answer import Answer, Peers, Rules
-from services.gateway.candidates import agreement, grouped, lead, likely_categories, nearest, product_ids, vectors
+from services.gateway.candidates import grouped, lead, likely_categories, nearest, product_ids, vectors
 from services.gateway.cropping import choose
 from services.gateway.describing import EarlyFacts
 from services.gateway.lookup import Found, Lookup, Memory, View
@@ -145,12 +145,12 @@ class Scanner(Generic[F]):
             if _search_is_lossy(progress):
                 margin = min(margin, 0.0)
             rule = self._tunings.of(found.model.id).acceptance
-            hubness = answer.ranking.hubness
+            order, hubness = answer.ranking.order.tolist(), answer.ranking.hubness
             signs = Signs(
                 best.similarity,
                 margin,
-                None if hubness is None else float(hubness[answer.ranking.order[0]]),
-                agreement(answer.candidates, answer.ranking),
+                None if hubness is None else float(hubness[order[0]]),
+                agreement([answer.candidates[i].product_id for i in order]),
             )
             answer.confidence = probability(signs, rule)
             limit = threshold(best.category, rule)

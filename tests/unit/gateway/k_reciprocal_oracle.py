@@ -1,7 +1,7 @@
 """k-reciprocal re-ranking as the paper writes it, one set and one sum at a time (Zhong et al., CVPR 2017).
 
 Sections 3.2 to 3.4 and equations 2 to 12, on float32 numbers; the choices that the paper leaves are those that
-services/gateway/ranking.py documents. Slow and obvious on purpose.
+services/gateway/k_reciprocal.py documents. Slow and obvious on purpose.
 """
 
 from __future__ import annotations
