@@ -39,6 +39,16 @@ def voted(observation: Observation, rule: VoteRule) -> str:
     return vote(observation.detector, observation.neighbours, rule).categories[0][0]
 
 
+def detected(observation: Observation) -> str:
+    """The category that the detector puts first; empty if it found nothing."""
+    return observation.detector[0][0] if observation.detector else ""
+
+
+def accuracy_of(observations: Sequence[Observation], rule: VoteRule) -> float:
+    """The macro accuracy of the vote."""
+    return macro_accuracy([each.category for each in observations], [voted(each, rule) for each in observations])
+
+
 def fit_vote(observations: Sequence[Observation]) -> tuple[VoteRule, float]:
     """The rule with the best macro accuracy on a grid, and that accuracy; of equal ones the one nearest to the middle.
 
@@ -50,11 +60,9 @@ def fit_vote(observations: Sequence[Observation]) -> tuple[VoteRule, float]:
         (0.03, 0.06, 0.1, 0.2),  # temperature
         (0.0, 0.5, 1.0),  # rank_decay
     )
-    truth = [observation.category for observation in observations]
     table = np.zeros([len(axis) for axis in axes])
     for place in np.ndindex(table.shape):
-        rule = _vote_rule(axes, place)
-        table[place] = macro_accuracy(truth, [voted(observation, rule) for observation in observations])
+        table[place] = accuracy_of(observations, _vote_rule(axes, place))
     place = tuple(int(i) for i in np.unravel_index(int((table + _smoothed(table)).argmax()), table.shape))
     return _vote_rule(axes, place), float(table[place])
 

@@ -19,7 +19,6 @@ from shiwu.inference.manifest import DomainMeans
 
 _CANDIDATES: Final = 100
 _PER_LABEL: Final = 40
-_BANK_PER_LABEL: Final = 20
 _SEED: Final = 7
 
 Vectors = NDArray[np.float32]
@@ -68,26 +67,37 @@ class Catalogue:
     name: str
     items: Sequence[Item]
     vectors: Vectors
+    rows: Mapping[Path, int]
+    products: NDArray[np.str_]
+    """A product's id, or the picture's own path; shape (n,)."""
 
     @classmethod
     def of(cls, name: str, shown: Sequence[Shown]) -> Catalogue:
         """Of pictures that were seen."""
-        return cls(name, [each.item for each in shown], np.stack([each.vector for each in shown]))
+        items = [each.item for each in shown]
+        return cls(
+            name,
+            items,
+            np.stack([each.vector for each in shown]),
+            {item.path: row for row, item in enumerate(items)},
+            np.array([item.product_id or str(item.path) for item in items]),
+        )
 
     def stocks(self, item: Item) -> bool:
         """Whether there is another picture of the item's product."""
-        return any(each.product_id == item.product_id and each.path != item.path for each in self.items)
+        return int((self.products == item.product_id).sum()) > (item.path in self.rows)
 
     def nearest(self, shown: Shown, *, present: bool = True) -> Observation:
         """The nearest pictures, without the photo itself and, if it shall not be present, without its product."""
         similarities = self.vectors @ shown.vector
-        gone = None if present else shown.item.product_id
-        own = next((i for i, item in enumerate(self.items) if item.path == shown.item.path), None)
-        rows = [
-            int(i)
-            for i in np.argsort(-similarities, kind="stable")
-            if i != own and (gone is None or self.items[i].product_id != gone)
-        ][:_CANDIDATES]
+        own = self.rows.get(shown.item.path)
+        kept = np.ones(len(self.items), bool)
+        if own is not None:
+            kept[own] = False
+        if not present and shown.item.product_id is not None:
+            kept &= self.products != shown.item.product_id
+        order = np.argsort(-similarities, kind="stable")
+        rows = order[kept[order]][:_CANDIDATES]
         return Observation(
             source=f"{shown.item.dataset} among {self.name}",
             category=str(shown.item.category),
@@ -96,11 +106,11 @@ class Catalogue:
             vector=shown.vector,
             neighbours=[
                 Neighbour(str(self.items[i].path), str(self.items[i].category), float(np.clip(similarities[i], -1, 1)))
-                for i in rows
+                for i in rows.tolist()
             ],
-            products=[self.items[i].product_id or str(self.items[i].path) for i in rows],
+            products=self.products[rows].tolist(),
             gallery=self.vectors,
-            rows=np.array(rows, np.intp),
+            rows=rows,
             own_row=own,
             present=present,
         )
@@ -144,7 +154,8 @@ async def observe(data: Path, stages: Stages) -> World:
     votes = [every.nearest(each, present=False) for each in await _seen(stages, _thinned(val), "validation")]
 
     known = await _seen(stages, [item for item in split.validation if item.role == "photo"], "photos of known products")
-    known += [each for each in pictures if each.item in set(split.train) and each.item.dataset == "magento"]
+    trained = {item.path for item in split.train}
+    known += [each for each in pictures if each.item.path in trained and each.item.dataset == "magento"]
     unknown = await _seen(stages, [i for i in split.held_out if i.role != "photo"], "held-out catalogue")
     strange = await _seen(stages, [i for i in split.held_out if i.role == "photo"], "held-out photos")
     strange += [each for each in unknown if each.item.dataset != "grocery"]
@@ -155,7 +166,7 @@ async def observe(data: Path, stages: Stages) -> World:
         votes=votes,
         tuned_on=_scans(shop, tuned_on) | _scans(mixed, tuned_on) | _scans(mixed, known, "known "),
         unseen=_scans(shop, unseen) | _scans(mixed, unseen),
-        bank=np.stack([each.vector for each in _thinned_shown(photos, _BANK_PER_LABEL)]),
+        bank=np.stack([each.vector for each in photos]),
         means=DomainMeans(
             photo=_mean([each for each in photos if each.item.dataset == "grocery"]), merchant=_mean(pictures)
         ),
@@ -190,17 +201,12 @@ def _scans(catalogue: Catalogue, shown: Sequence[Shown], prefix: str = "") -> di
     }
 
 
-def _thinned(items: Sequence[Item], per_label: int = _PER_LABEL) -> list[Item]:
-    """At most `per_label` pictures of each label, drawn with a fixed seed."""
+def _thinned(items: Sequence[Item]) -> list[Item]:
+    """At most `_PER_LABEL` pictures of each label, drawn with a fixed seed."""
     by_label: dict[tuple[str, str | None], list[Item]] = {}
     for i in np.random.default_rng(_SEED).permutation(len(items)):
         by_label.setdefault((items[i].dataset, items[i].label), []).append(items[i])
-    return [item for group in by_label.values() for item in group[:per_label]]
-
-
-def _thinned_shown(shown: Sequence[Shown], per_label: int) -> list[Shown]:
-    kept = {item.path for item in _thinned([each.item for each in shown], per_label)}
-    return [each for each in shown if each.item.path in kept]
+    return [item for group in by_label.values() for item in group[:_PER_LABEL]]
 
 
 async def _seen(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]:

@@ -32,7 +32,7 @@ from shiwu.vision.decode import Limits, decode
 
 _SIDE = 640
 _SEED = 3
-_BANK = 1600
+_BANK = 2700
 
 
 def main() -> None:

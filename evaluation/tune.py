@@ -22,7 +22,17 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from evaluation.fitting import Judged, fit_acceptance, fit_vote, judge, limits, macro_accuracy, probabilities, voted
+from evaluation.fitting import (
+    Judged,
+    detected,
+    fit_acceptance,
+    fit_vote,
+    judge,
+    limits,
+    macro_accuracy,
+    probabilities,
+    voted,
+)
 from evaluation.observing import Observation, Scans, World, observe
 from evaluation.reranking import Tried, best_of_each_kind, choose, quality, ranked, try_all
 from evaluation.stages import Stages
@@ -70,7 +80,7 @@ def tuned(world: World, console: Console) -> Tuning:
     """What fits best, printed with what else was tried."""
     rule = _vote(console, world.votes)
     chosen = _rerank(console, world)
-    tuning = Tuning(vote=rule, rerank=chosen.rule, acceptance=_ANY_RULE, domains=world.means)
+    tuning = Tuning(vote=rule, rerank=chosen.way.rule, acceptance=_ANY_RULE, domains=world.means)
     reranker = reranker_of(tuning, world)
     _unseen(console, world, reranker)
     return tuning.model_copy(update={"acceptance": _acceptance(console, world, reranker)})
@@ -94,11 +104,11 @@ def reranker_of(tuning: Tuning, world: World) -> Reranker | None:
 def _vote(console: Console, observations: Sequence[Observation]) -> VoteRule:
     rule, accuracy = fit_vote(observations)
     truth = [each.category for each in observations]
-    alone = [each.detector[0][0] if each.detector else "" for each in observations]
+    alone = [detected(each) for each in observations]
     table = Table("category", "photos", "detector alone", "vote", title=f"vote: {rule}", title_justify="left")
     for category in sorted(set(truth)):
         own = [each for each in observations if each.category == category]
-        detector = np.mean([bool(each.detector) and each.detector[0][0] == category for each in own])
+        detector = np.mean([detected(each) == category for each in own])
         votes = np.mean([voted(each, rule) == category for each in own])
         table.add_row(category, str(len(own)), f"{detector:.3f}", f"{votes:.3f}")
     table.add_row("mean of categories", str(len(truth)), f"{macro_accuracy(truth, alone):.3f}", f"{accuracy:.3f}")
@@ -111,12 +121,12 @@ def _rerank(console: Console, world: World) -> Tried:
     chosen = choose(tried)
     shown = [*best_of_each_kind(tried)]
     shown += [chosen] if chosen not in shown else []
-    title = f"re-ranking, {len(tried)} tried; best of each kind; R@1 R@5 mAP; chosen: {chosen.kind}"
+    title = f"re-ranking, {len(tried)} tried; best of each kind; R@1 R@5 mAP; chosen: {chosen.way.kind}"
     table = Table("kind", "parameters", "costs recall", "mean mAP", *world.tuned_on, title=title, title_justify="left")
     for each in shown:
         table.add_row(
-            each.kind,
-            each.parameters,
+            each.way.kind,
+            each.way.parameters,
             "no" if each.costs_nothing(tried[0]) else "yes",
             f"{each.mean_average_precision:.4f}",
             *(f"{q.recall_1:.3f} {q.recall_5:.3f} {q.mean_average_precision:.3f}" for q in each.qualities.values()),
@@ -160,10 +170,11 @@ def accepted_shares(judged: Sequence[Judged], rule: AcceptanceRule) -> tuple[flo
     accepted = probabilities(judged, rule) >= limits(judged, rule)
     right = np.array([each.right for each in judged])
     present = np.array([each.present for each in judged])
+    weights = np.array([each.weight for each in judged])
     return (
-        float(accepted[~present].mean()),
-        float((accepted & right)[present].mean()),
-        float((accepted & ~right)[present].mean()),
+        float(np.average(accepted[~present], weights=weights[~present])),
+        float(np.average((accepted & right)[present], weights=weights[present])),
+        float(np.average((accepted & ~right)[present], weights=weights[present])),
     )
 
 

@@ -108,13 +108,13 @@ class TestQueryExpansion:
         assert QueryExpansion(QueryExpansionRule(pictures=2, alpha=3.0)).rank(query, gallery, plain) is plain
 
 
-def test_a_bank_of_a_thousand_queries_takes_few_milliseconds():
+def test_a_bank_of_thousands_of_queries_takes_few_milliseconds():
     query, gallery = drawn(0, 1, 256)[0], drawn(1, 100, 256)
-    bank = QueryBank(QueryBankRule(neighbours=5, weight=0.2), drawn(2, 1600, 256))
+    bank = QueryBank(QueryBankRule(neighbours=5, weight=0.2), drawn(2, 2700, 256))
     plain, taken = plainly(query, gallery), []
     with threadpool_limits(limits=1, user_api="blas"):
         for _ in range(15):
-            start = time.perf_counter()
+            start = time.process_time()
             bank.rank(query, gallery, plain)
-            taken.append(time.perf_counter() - start)
-    assert min(taken) < 0.010
+            taken.append(time.process_time() - start)
+    assert min(taken) < 0.020
