@@ -20,6 +20,8 @@ from shiwu.inference.manifest import AcceptanceRule, VoteRule
 _MIN_FOR_OWN_THRESHOLD: Final = 40
 _FOLDS: Final = 5
 _SEED: Final = 7
+_NOISE: Final = 0.002
+"""Of a log loss: what more signs have to gain."""
 _EXTRAS: Final[tuple[tuple[str, ...], ...]] = ((), ("hubness",), ("agreement",), ("hubness", "agreement"))
 """Signs that acceptance may use beside similarity and lead."""
 
@@ -146,7 +148,8 @@ def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> Acceptance
     known = all(each.signs.hubness is not None for each in judged)
     choices = [extras for extras in _EXTRAS if known or "hubness" not in extras]
     losses = {extras: _cross_validated(judged, extras) for extras in choices}
-    rule = _regression(judged, min(losses, key=lambda extras: losses[extras]))
+    best = min(losses, key=lambda extras: losses[extras])
+    rule = _regression(judged, best if losses[best] < losses[()] - _NOISE else ())
     odds = probabilities(judged, rule)
     absent = np.array([not each.present for each in judged])
     weights = np.array([each.weight for each in judged])
