@@ -53,7 +53,7 @@ def draw_gains(rows: Sequence[tuple[str, int, float, float]], caption: str, out:
     panel.set(xlabel="share of photos whose category comes first; photos in brackets, gain in points", xlim=(0, 1.1))
     panel.invert_yaxis()
     panel.grid(axis="x", alpha=0.4)
-    panel.legend(loc="lower left")
+    figure.legend(loc="outside right upper")
     figure.suptitle("Category: the detector alone and the vote")
     _save(figure, caption, out)
 
@@ -75,6 +75,7 @@ def draw_rerank(gains: Mapping[str, Mapping[str, float]], chosen: str, caption: 
     panel.axvline(0.0, color="black", linewidth=0.8)
     panel.set_yticks(range(len(sets)), sets)
     panel.set(xlabel="gain in mean average precision over no re-ranking, points")
+    panel.margins(y=0.01)
     panel.invert_yaxis()
     panel.grid(axis="x", alpha=0.4)
     panel.legend()
