@@ -73,7 +73,7 @@ def _page(world: World, tuning: Tuning, caption: str, out: Path) -> str:
     parts = [
         "# Tuning",
         f"What `python -m evaluation.tune` has chosen for the released embedder, drawn by `python -m evaluation.curves`"
-        f" ({caption}). Nothing was trained or fitted on the products called unseen.",
+        f" ({caption}). The embedder was not trained, and nothing was fitted, on the products called unseen.",
         _vote(world.votes, tuning.vote, caption, out),
         _rerank(world, tuning, caption, out),
         _acceptance(world, tuning.acceptance, reranker, caption, out),
