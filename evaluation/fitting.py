@@ -1,39 +1,29 @@
-"""Fitting the vote, the re-ranking and the acceptance to observed scans: pure functions on arrays."""
+"""Fitting the vote and the acceptance to observed scans: pure functions on arrays."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.classifier.voting import Neighbour, vote
-from services.gateway.ranking import Mode, by_similarity, rank
-from shiwu.inference.manifest import AcceptanceRule, DomainMeans, RerankRule, VoteRule
+from evaluation.observing import Observation, Scans
+from evaluation.reranking import ranked
+from services.classifier.voting import vote
+from services.gateway.acceptance import Signs, agreement, probability, threshold
+from services.gateway.ranking import Reranker
+from shiwu.inference.manifest import AcceptanceRule, VoteRule
 
-Vectors = NDArray[np.float32]
-
-_MIN_FOR_OWN_THRESHOLD = 40
-_NOISE = 0.005
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A photo of known category or product, and the catalogue's pictures nearest to it, nearest first.
-
-    source: the set that the photo is of. detector: category and score. vectors: of the neighbours, (n, dimension).
-    """
-
-    source: str
-    category: str
-    product: str | None
-    detector: Sequence[tuple[str, float]]
-    vector: NDArray[np.float32]
-    neighbours: Sequence[Neighbour]
-    products: Sequence[str]
-    vectors: Vectors
+_MIN_FOR_OWN_THRESHOLD: Final = 40
+_FOLDS: Final = 5
+_SEED: Final = 7
+_NOISE: Final = 0.002
+"""Of a log loss: what more signs have to gain."""
+_EXTRAS: Final[tuple[tuple[str, ...], ...]] = ((), ("hubness",), ("agreement",), ("hubness", "agreement"))
+"""Signs that acceptance may use beside similarity and lead."""
 
 
 def macro_accuracy(truth: Sequence[str], guesses: Sequence[str]) -> float:
@@ -51,6 +41,16 @@ def voted(observation: Observation, rule: VoteRule) -> str:
     return vote(observation.detector, observation.neighbours, rule).categories[0][0]
 
 
+def detected(observation: Observation) -> str:
+    """The category that the detector puts first; empty if it found nothing."""
+    return observation.detector[0][0] if observation.detector else ""
+
+
+def accuracy_of(observations: Sequence[Observation], rule: VoteRule) -> float:
+    """The macro accuracy of the vote."""
+    return macro_accuracy([each.category for each in observations], [voted(each, rule) for each in observations])
+
+
 def fit_vote(observations: Sequence[Observation]) -> tuple[VoteRule, float]:
     """The rule with the best macro accuracy on a grid, and that accuracy; of equal ones the one nearest to the middle.
 
@@ -62,11 +62,9 @@ def fit_vote(observations: Sequence[Observation]) -> tuple[VoteRule, float]:
         (0.03, 0.06, 0.1, 0.2),  # temperature
         (0.0, 0.5, 1.0),  # rank_decay
     )
-    truth = [observation.category for observation in observations]
     table = np.zeros([len(axis) for axis in axes])
     for place in np.ndindex(table.shape):
-        rule = _vote_rule(axes, place)
-        table[place] = macro_accuracy(truth, [voted(observation, rule) for observation in observations])
+        table[place] = accuracy_of(observations, _vote_rule(axes, place))
     place = tuple(int(i) for i in np.unravel_index(int((table + _smoothed(table)).argmax()), table.shape))
     return _vote_rule(axes, place), float(table[place])
 
@@ -88,116 +86,145 @@ def _smoothed(table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class RankingQuality:
-    """Over photos with a known product: recall at 1 and at 5, and the mean reciprocal rank."""
+class Judged:
+    """The best product of one scan, what is known of it and whether it was the one in the photo.
 
-    recall_1: float
-    recall_5: float
-    mean_average_precision: float
-
-
-def ranking_quality(observations: Sequence[Observation], orders: Sequence[Sequence[int]]) -> RankingQuality:
-    """orders: of each observation its candidates' indices, best first."""
-    ranks = []
-    for each, order in zip(observations, orders, strict=True):
-        products = list(dict.fromkeys(each.products[i] for i in order))
-        ranks.append(products.index(each.product) + 1 if each.product in products else np.inf)
-    found = np.array(ranks)
-    return RankingQuality(float((found <= 1).mean()), float((found <= 5).mean()), float((1 / found).mean()))
-
-
-def reranked(observation: Observation, rule: RerankRule, means: DomainMeans) -> Sequence[int]:
-    """The candidates' order under a rule."""
-    plain = by_similarity([neighbour.similarity for neighbour in observation.neighbours])
-    mode: Mode = "domain" if rule.centre else "plain"
-    ranking = rank(observation.vector, observation.vectors, plain, mode, rule, means)
-    return [int(i) for i in ranking.order]
-
-
-def fit_rerank(
-    observations: Sequence[Observation], means: DomainMeans
-) -> tuple[RerankRule, list[tuple[RerankRule, RankingQuality]]]:
-    """The rule with the best mean reciprocal rank that costs no set of photos recall, and all that were tried.
-
-    The mean is over the sets, each counting as much as any other. lambda 1, which leaves the order alone, is among the
-    rules: it wins where re-ranking would hurt, or gains no more than noise, half a point.
+    weight: so that each set of photos counts as much as any other. present: whether the product was in the catalogue.
     """
-    grid = [(20, 6, 1.0, False)]
-    grid += list(itertools.product((5, 8, 10, 20), (2, 3, 6), (0.3, 0.5, 0.7, 0.85), (False, True)))
-    sets = {each.source: [other for other in observations if other.source == each.source] for each in observations}
-    tried = []
-    for k1, k2, lambda_, centre in grid:
-        rule = RerankRule.model_validate({"k1": k1, "k2": k2, "lambda": lambda_, "centre": centre})
-        tried.append((rule, [_quality(photos, rule, means) for photos in sets.values()]))
-    base = tried[0][1]
-    safe = [each for each in tried if all(map(_keeps_recall, each[1], base))]
-    means_tried = [(rule, _mean_quality(qualities)) for rule, qualities in tried]
-    best = max(safe, key=lambda each: _mean_quality(each[1]).mean_average_precision)
-    gain = _mean_quality(best[1]).mean_average_precision - means_tried[0][1].mean_average_precision
-    return (best if gain > _NOISE else tried[0])[0], means_tried
+
+    source: str
+    category: str
+    product: str
+    signs: Signs
+    right: bool
+    present: bool
+    weight: float = 1.0
 
 
-def _keeps_recall(new: RankingQuality, old: RankingQuality) -> bool:
-    return new.recall_1 >= old.recall_1 - _NOISE and new.recall_5 >= old.recall_5 - _NOISE
+def judge(sets: Mapping[str, Scans], reranker: Reranker | None) -> list[Judged]:
+    """The best product of every scan, ranked as the gateway ranks."""
+    judged = []
+    for name, scans in sets.items():
+        observations = [*scans.present, *scans.absent]
+        judged += [_judged(each, name, reranker, 1.0 / len(observations)) for each in observations]
+    return judged
 
 
-def _quality(observations: Sequence[Observation], rule: RerankRule, means: DomainMeans) -> RankingQuality:
-    return ranking_quality(observations, [reranked(observation, rule, means) for observation in observations])
-
-
-def _mean_quality(qualities: Sequence[RankingQuality]) -> RankingQuality:
-    table = np.array([(each.recall_1, each.recall_5, each.mean_average_precision) for each in qualities])
-    return RankingQuality(*table.mean(axis=0).tolist())
+def _judged(observation: Observation, source: str, reranker: Reranker | None, weight: float) -> Judged:
+    ranking = ranked(observation, reranker)
+    order = ranking.order.tolist()
+    best = observation.products[order[0]]
+    similarity = observation.neighbours[order[0]].similarity
+    others = (
+        neighbour.similarity
+        for neighbour, product in zip(observation.neighbours, observation.products, strict=True)
+        if product != best
+    )
+    signs = Signs(
+        similarity=similarity,
+        margin=similarity - next(others, similarity),
+        hubness=None if ranking.hubness is None else float(ranking.hubness[order[0]]),
+        agreement=agreement([observation.products[i] for i in order]),
+    )
+    right = observation.present and best == observation.product
+    return Judged(source, observation.category, str(observation.product), signs, right, observation.present, weight)
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The best product of one scan. similarity: its cosine; lead: over the next product; right: whether it was it."""
+class AcceptanceFit:
+    """losses: the log loss of each choice of signs, by cross-validation over products."""
 
-    category: str
-    similarity: float
-    lead: float
-    right: bool
-    present: bool
-    """Whether the product was in the catalogue at all."""
+    rule: AcceptanceRule
+    losses: Mapping[str, float]
 
 
-def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> AcceptanceRule:
-    """Logistic regression of `right` on similarity and lead, with the lowest thresholds that keep to the rate.
+def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> AcceptanceFit:
+    """Logistic regression of `right` on the signs, with the lowest thresholds that keep to the rate.
 
-    false_accepts: the share of photos whose product is absent that may be answered with a product. A category with
-    enough absent photos gets a threshold of its own.
+    Which signs are used beside similarity and lead is decided by cross-validation over products. false_accepts: the
+    share of photos whose product is absent that may be answered with a product. A category with enough absent photos
+    gets a threshold of its own.
     """
-    features = np.array([[1.0, each.similarity, each.lead] for each in judged])
-    right = np.array([each.right for each in judged], float)
-    bias, similarity, margin = _logistic(features, right)
-    rule = AcceptanceRule(bias=bias, similarity=similarity, margin=margin, threshold=0.5)
-    probabilities = 1.0 / (1.0 + np.exp(-features @ np.array([bias, similarity, margin])))
+    known = all(each.signs.hubness is not None for each in judged)
+    choices = [extras for extras in _EXTRAS if known or "hubness" not in extras]
+    losses = {extras: _cross_validated(judged, extras) for extras in choices}
+    best = min(losses, key=lambda extras: losses[extras])
+    rule = _regression(judged, best if losses[best] < losses[()] - _NOISE else ())
+    odds = probabilities(judged, rule)
     absent = np.array([not each.present for each in judged])
+    weights = np.array([each.weight for each in judged])
     categories = np.array([each.category for each in judged])
-    own = {
-        str(category): _threshold(probabilities[absent & (categories == category)], false_accepts)
-        for category in np.unique(categories)
-        if (absent & (categories == category)).sum() >= _MIN_FOR_OWN_THRESHOLD
+    own = {}
+    for category in np.unique(categories):
+        chosen = absent & (categories == category)
+        if chosen.sum() >= _MIN_FOR_OWN_THRESHOLD:
+            own[str(category)] = _threshold(odds[chosen], weights[chosen], false_accepts)
+    limit = _threshold(odds[absent], weights[absent], false_accepts)
+    named = {" + ".join(("similarity", "lead", *extras)): loss for extras, loss in losses.items()}
+    return AcceptanceFit(rule.model_copy(update={"threshold": limit, "thresholds": own}), named)
+
+
+def probabilities(judged: Sequence[Judged], rule: AcceptanceRule) -> NDArray[np.float64]:
+    """How likely each is right by the rule, shape (n,)."""
+    return np.array([probability(each.signs, rule) for each in judged])
+
+
+def limits(judged: Sequence[Judged], rule: AcceptanceRule) -> NDArray[np.float64]:
+    """The threshold that each has to reach, shape (n,)."""
+    return np.array([threshold(each.category, rule) for each in judged])
+
+
+def _threshold(odds: NDArray[np.float64], weights: NDArray[np.float64], rate: float) -> float:
+    """The lowest from which on at most `rate` of the weight is accepted."""
+    order = np.argsort(-odds, kind="stable")
+    accepted = np.cumsum(weights[order]) / weights.sum()
+    within = int(np.searchsorted(accepted, rate + 1e-9, side="right"))
+    return round(min(1.0, float(odds[order][min(within, len(odds) - 1)]) + 1e-4), 4)
+
+
+def _cross_validated(judged: Sequence[Judged], extras: tuple[str, ...]) -> float:
+    """The weighted log loss on products that the regression was not fitted to."""
+    products = sorted({each.product for each in judged})
+    folds = dict(zip(np.random.default_rng(_SEED).permutation(products).tolist(), itertools.cycle(range(_FOLDS))))
+    loss, weight = 0.0, 0.0
+    for fold in range(_FOLDS):
+        rest = [each for each in judged if folds[each.product] != fold]
+        own = [each for each in judged if folds[each.product] == fold]
+        if not own or not rest:
+            continue
+        odds = np.clip(probabilities(own, _regression(rest, extras)), 1e-9, 1.0 - 1e-9)
+        right = np.array([each.right for each in own])
+        weights = np.array([each.weight for each in own])
+        loss -= float(weights @ np.log(np.where(right, odds, 1.0 - odds)))
+        weight += float(weights.sum())
+    return loss / weight
+
+
+def _regression(judged: Sequence[Judged], extras: tuple[str, ...]) -> AcceptanceRule:
+    """Maximum likelihood with a slight ridge, by Newton's method. Its threshold is not set."""
+    weights = np.array([each.weight for each in judged])
+    weights = weights * (len(judged) / weights.sum())
+    attraction = np.array([each.signs.hubness or 0.0 for each in judged])
+    typical = round(float(weights @ attraction / weights.sum()), 4) if "hubness" in extras else 0.0
+    columns = {
+        "bias": np.ones(len(judged)),
+        "similarity": np.array([each.signs.similarity for each in judged]),
+        "margin": np.array([each.signs.margin for each in judged]),
+        "hubness": attraction - typical,
+        "agreement": np.array([each.signs.agreement for each in judged]),
     }
-    return rule.model_copy(update={"threshold": _threshold(probabilities[absent], false_accepts), "thresholds": own})
-
-
-def _threshold(absent: NDArray[np.float64], rate: float) -> float:
-    return round(min(1.0, float(np.quantile(absent, 1.0 - rate)) + 1e-4), 4)
-
-
-def _logistic(features: NDArray[np.float64], right: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Maximum likelihood with a slight ridge, by Newton's method."""
-    ridge = np.diag([0.0, 1e-2, 1e-2])
-    beta = np.zeros(3)
+    used = ["bias", "similarity", "margin", *extras]
+    features = np.stack([columns[name] for name in used], axis=1)
+    right = np.array([each.right for each in judged], float)
+    ridge = 1e-2 * np.diag([0.0, *([1.0] * (len(used) - 1))])
+    beta = np.zeros(len(used))
     for _ in range(50):
         p = 1.0 / (1.0 + np.exp(-np.clip(features @ beta, -30, 30)))
-        gradient = features.T @ (p - right) + ridge @ beta
-        hessian = (features * (p * (1 - p))[:, None]).T @ features + ridge + 1e-9 * np.eye(3)
+        gradient = features.T @ (weights * (p - right)) + ridge @ beta
+        hessian = (features * (weights * p * (1 - p))[:, None]).T @ features + ridge + 1e-9 * np.eye(len(used))
         step = np.linalg.solve(hessian, gradient)
         beta = beta - step
         if np.abs(step).max() < 1e-8:
             break
-    bias, similarity, margin = (round(float(value), 4) for value in beta)
-    return bias, similarity, margin
+    found = {name: round(float(value), 4) for name, value in zip(used, beta, strict=True)}
+    return AcceptanceRule.model_validate(found | {"typical_hubness": typical, "threshold": 0.5})

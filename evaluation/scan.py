@@ -27,6 +27,7 @@ from evaluation.catalogue import delete_products, import_gallery
 from evaluation.dataset import Dataset, DatasetError, Scope, read_dataset
 from evaluation.metrics import Retrieval, interval, percentiles, rank_of, retrieval
 from offline.training.items import Item, ItemsError
+from services.gateway.ranking import Mode
 from shiwu.cli.connection import CATALOG, connected
 from shiwu.cli.mesh import Layout, Mesh, MeshError, free_ports
 from shiwu.v1 import gateway_pb2 as pb
@@ -35,7 +36,9 @@ from shiwu.v1.vision_pb2 import Image
 
 _ABSENT_SHARE = 0.25
 _DEPTH = 100
-_MODES = ("none", "plain", "domain")
+_MODES = get_args(Mode)
+_RERANKING = ("search", "rerank")
+"""Stages that it makes longer: candidates come with their vectors, and are ranked anew."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +147,7 @@ def _figures(
     unknown = tuple(item for item in dataset.queries if item.product_id in absent)
     strangers = scan_all(unknown, gateway, "absent products")
     hits = [bool(s.products) and s.products[0] == s.item.product_id for s in scanned]
-    stages: dict[str, list[float]] = {}
-    for s in scanned:
-        for stage in s.answer.evidence.stages:
-            stages.setdefault(stage.stage, []).append(stage.elapsed.ToMicroseconds() / 1e3)
+    stages = _stage_ms(scanned)
     totals = [_total_ms(s.answer) for s in scanned]
     return {
         "data": dataset.name,
@@ -157,10 +157,25 @@ def _figures(
         "product_recall@1_interval": [round(end, 4) for end in interval(hits)],
         "style": retrieval([rank_of(str(s.item.style_id), s.styles) for s in scanned if s.item.style_id]).as_json(),
         "category": _category(scanned),
-        "rerank": {mode: _by_product(answers).as_json() for mode, answers in rounds.items()},
+        "rerank": {
+            mode: _by_product(answers).as_json() | {f"{name}_ms": _median_ms(answers, name) for name in _RERANKING}
+            for mode, answers in rounds.items()
+        },
         "reject": _reject(scanned, strangers),
         "latency_ms": percentiles(totals) | {"stages": {name: percentiles(times) for name, times in stages.items()}},
     }
+
+
+def _stage_ms(scanned: list[Scanned]) -> dict[str, list[float]]:
+    stages: dict[str, list[float]] = {}
+    for s in scanned:
+        for stage in s.answer.evidence.stages:
+            stages.setdefault(stage.stage, []).append(stage.elapsed.ToMicroseconds() / 1e3)
+    return stages
+
+
+def _median_ms(scanned: list[Scanned], stage: str) -> float:
+    return percentiles(_stage_ms(scanned).get(stage, []))["p50"]
 
 
 def _by_product(scanned: list[Scanned]) -> Retrieval:
@@ -199,7 +214,7 @@ def _print(figures: dict[str, Any]) -> None:
     console = Console()
     console.print(f"{figures['data']}: {figures['queries']} photos against {figures['gallery']} pictures")
     low, high = figures["product_recall@1_interval"]
-    table = Table("", "R@1", "R@5", "R@10", "mAP")
+    table = Table("", "R@1", "R@5", "R@10", "mAP", *(f"{name} ms" for name in _RERANKING))
     rows = {"product": figures["product"], "style": figures["style"]}
     rows |= {f"product, re-ranking {mode}": values for mode, values in figures["rerank"].items()}
     for name, values in rows.items():

@@ -21,13 +21,18 @@ from threadpoolctl import threadpool_limits
 
 from services.classifier.voting import DEFAULT_RULE as VOTE_RULE
 from services.classifier.voting import Neighbour, vote
-from services.gateway.ranking import DEFAULT_RULE as RERANK_RULE
-from services.gateway.ranking import by_similarity, rank
+from services.gateway.k_reciprocal import DEFAULT_RULE, KReciprocal
+from services.gateway.query_bank import QueryBank
+from services.gateway.query_expansion import DEFAULT_RULE as EXPANSION_RULE
+from services.gateway.query_expansion import QueryExpansion
+from services.gateway.ranking import by_similarity
 from shiwu.categories import CATEGORIES
+from shiwu.inference.manifest import QueryBankRule
 from shiwu.vision.decode import Limits, decode
 
 _SIDE = 640
 _SEED = 3
+_BANK = 2700
 
 
 def main() -> None:
@@ -53,6 +58,8 @@ def _steps() -> dict[str, Callable[[], Any]]:
     large, small = _jpeg(random, 4000, 3000), _jpeg(random, 1152, 864)
     query, gallery = _unit(random, 1)[0], _unit(random, 100)
     plain = by_similarity((gallery @ query).tolist())
+    reciprocal, expansion = KReciprocal(DEFAULT_RULE), QueryExpansion(EXPANSION_RULE)
+    bank = QueryBank(QueryBankRule(neighbours=5, weight=0.2), _unit(random, _BANK))
     neighbours = [
         Neighbour(f"image-{i}", CATEGORIES[i % len(CATEGORIES)], float(value))
         for i, value in enumerate(np.sort(random.uniform(0.2, 0.9, 20))[::-1])
@@ -64,7 +71,9 @@ def _steps() -> dict[str, Callable[[], Any]]:
         "decode 12 MP JPEG, OpenCV reduced by 4": lambda: _opencv(large, cv2.IMREAD_REDUCED_COLOR_4),
         "decode 1 MP JPEG": lambda: decode(small, Limits(), _SIDE),
         "decode 1 MP JPEG, Pillow with draft": lambda: _pillow(small),
-        "re-rank 100 candidates": lambda: rank(query, gallery, plain, "plain", RERANK_RULE, None),
+        "re-rank 100 candidates, k-reciprocal": lambda: reciprocal.rank(query, gallery, plain),
+        "re-rank 100 candidates, query expansion": lambda: expansion.rank(query, gallery, plain),
+        f"re-rank 100 candidates, bank of {_BANK} queries": lambda: bank.rank(query, gallery, plain),
         "vote of 20 neighbours": lambda: vote(scores, neighbours, VOTE_RULE),
     }
 

@@ -4,99 +4,46 @@ python -m evaluation.tune --data DIR [--write]
 
 The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
 categories, training pictures with a category. Re-ranking and acceptance are fitted to photos of every second product
-that the embedder was never trained on, against the catalogue's side of all such products: a catalogue that an embedder
-knows from training is nobody's. Re-ranking must hold in a mixed catalogue, too. The other photos stay unseen.
+that the embedder was never trained on, against the catalogue's side of all such products and against all merchants'
+pictures, and to new photos of products that it knows. The other products stay unseen; what was chosen is shown on them,
+too. The bank of past queries is made of training photos, none of which is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from evaluation.fitting import (
     Judged,
-    Observation,
-    RankingQuality,
+    detected,
     fit_acceptance,
-    fit_rerank,
     fit_vote,
+    judge,
+    limits,
     macro_accuracy,
+    probabilities,
     voted,
 )
+from evaluation.observing import Observation, Scans, World, observe
+from evaluation.reranking import Tried, best_of_each_kind, choose, quality, ranked, try_all
 from evaluation.stages import Stages
-from offline.training.embedder.split import DATASETS, split_items
-from offline.training.items import Item, load_items
-from services.classifier.voting import Neighbour
-from services.gateway.acceptance import probability
-from shiwu.inference.manifest import (
-    AcceptanceRule,
-    DomainMeans,
-    EmbedderManifest,
-    RerankRule,
-    Tuning,
-    VoteRule,
-    read_manifest,
-    write_manifest,
-)
+from services.gateway.k_reciprocal import KReciprocal
+from services.gateway.query_bank import QueryBank
+from services.gateway.query_expansion import QueryExpansion
+from services.gateway.ranking import Reranker
+from shiwu.inference.manifest import AcceptanceRule, EmbedderManifest, Tuning, VoteRule, read_manifest, write_manifest
+from shiwu.inference.query_bank import BANK_NAME, write_bank
 
-_CANDIDATES = 100
-_FALSE_ACCEPTS = 0.10
-_PER_LABEL = 40
-_SEED = 7
-
-Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture as a scan sees it. vector: of its main object."""
-
-    item: Item
-    detector: Sequence[tuple[str, float]]
-    vector: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """Pictures of the catalogue and their vectors, (n, dimension)."""
-
-    name: str
-    items: Sequence[Item]
-    vectors: Vectors
-
-    def nearest(self, shown: Shown, *, without: str | None = None) -> Observation:
-        """The nearest pictures, without the photo itself and without the product `without`."""
-        similarities = self.vectors @ shown.vector
-        order = [
-            int(i)
-            for i in np.argsort(-similarities, kind="stable")
-            if self.items[i].path != shown.item.path and (without is None or self.items[i].product_id != without)
-        ][:_CANDIDATES]
-        neighbours = [
-            Neighbour(str(self.items[i].path), str(self.items[i].category), float(np.clip(similarities[i], -1, 1)))
-            for i in order
-        ]
-        products = [self.items[i].product_id or str(self.items[i].path) for i in order]
-        return Observation(
-            source=f"{shown.item.dataset} among {self.name}",
-            category=str(shown.item.category),
-            product=shown.item.product_id,
-            detector=shown.detector,
-            vector=shown.vector,
-            neighbours=neighbours,
-            products=products,
-            vectors=self.vectors[order],
-        )
+FALSE_ACCEPTS: Final = 0.10
 
 
 def main() -> None:
@@ -110,86 +57,58 @@ def main() -> None:
     stages = Stages(options.detector, options.embedder)
     # Thousands of small matrices: helpers cost more than they help.
     with threadpool_limits(limits=1, user_api="blas"):
-        tuning = asyncio.run(_tuned(options.data, stages, Console()))
+        world = asyncio.run(observe(options.data, stages))
+        tuning = tuned(world, Console())
     if options.write:
-        manifest = read_manifest(options.embedder)
-        if not isinstance(manifest, EmbedderManifest):
-            msg = f"{options.embedder} is not an embedder"
-            raise SystemExit(msg)
-        write_manifest(manifest.model_copy(update={"tuning": tuning}), options.embedder)
+        freeze(tuning, world, options.embedder)
 
 
-async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
-    split = split_items(load_items(data, DATASETS))
-    everything = [item for item in (*split.train, *split.validation, *split.held_out) if item.category]
-    merchants = [item for item in everything if item.role == "merchant"]
-    stock = merchants + _thinned([item for item in split.train if item.category and item.role in ("photo", "render")])
-    shown = await _seen(stages, stock, "catalogue")
-    catalogue = _catalogue("all pictures", shown)
-
-    photos = [item for item in split.train if item.role == "photo" and item.dataset == "grocery"]
-    domain_photos = await _seen(stages, _thinned(photos), "user photos")
-    means = DomainMeans(
-        photo=_mean(domain_photos), merchant=_mean([each for each in shown if each.item.role == "merchant"])
-    )
-
-    val = [item for item in everything if item.split == "val" and item.role in ("photo", "merchant", "render")]
-    by_category = await _seen(stages, _thinned(val), "validation")
-    rule = _vote(console, [catalogue.nearest(each, without=each.item.product_id) for each in by_category])
-
-    unknown = await _seen(stages, [i for i in split.held_out if i.role != "photo"], "held-out catalogue")
-    shop = _catalogue("unknown products", unknown)
-    mixed = _catalogue("all merchants' pictures", [each for each in shown if each.item.role == "merchant"])
-    products = tuning_products(split.held_out)
-    photos = [i for i in split.held_out if i.product_id in products and (i.dataset != "grocery" or i.role == "photo")]
-    queries = await _seen(stages, photos, "held-out photos")
-    in_both = [shop.nearest(each) for each in queries]
-    in_both += [mixed.nearest(each) for each in queries if each.item.dataset != "ycb"]  # no merchant has these
-    rerank = _rerank(console, in_both, means)
-    accepted = _acceptance(console, shop, queries)
-    return Tuning(vote=rule, rerank=rerank, acceptance=accepted, domains=means)
+def freeze(tuning: Tuning, world: World, directory: Path) -> None:
+    """Writes the tuning to the embedder's manifest and, where it is used, the bank beside it."""
+    manifest = read_manifest(directory)
+    if not isinstance(manifest, EmbedderManifest):
+        msg = f"{directory} is not an embedder"
+        raise SystemExit(msg)
+    write_manifest(manifest.model_copy(update={"tuning": tuning}), directory)
+    if tuning.rerank is not None and tuning.rerank.kind == "query-bank":
+        write_bank(world.bank, manifest, directory)
+    else:
+        (directory / BANK_NAME).unlink(missing_ok=True)
 
 
-def tuning_products(held_out: Sequence[Item]) -> frozenset[str]:
-    """Every second held-out product, by style, so that no style is on both sides."""
-    styles = sorted({item.style_id for item in held_out if item.style_id})
-    chosen = set(np.random.default_rng(_SEED).permutation(styles)[::2].tolist())
-    return frozenset(str(item.product_id) for item in held_out if item.style_id in chosen)
+def tuned(world: World, console: Console) -> Tuning:
+    """What fits best, printed with what else was tried."""
+    rule = _vote(console, world.votes)
+    chosen = _rerank(console, world)
+    tuning = Tuning(vote=rule, rerank=chosen.way.rule, acceptance=_ANY_RULE, domains=world.means)
+    reranker = reranker_of(tuning, world)
+    _unseen(console, world, reranker)
+    return tuning.model_copy(update={"acceptance": _acceptance(console, world, reranker)})
 
 
-def _catalogue(name: str, shown: Sequence[Shown]) -> Catalogue:
-    return Catalogue(name, [each.item for each in shown], np.stack([each.vector for each in shown]))
+_ANY_RULE: Final = AcceptanceRule(bias=0.0, similarity=0.0, margin=0.0, threshold=1.0)
 
 
-def _thinned(items: Sequence[Item]) -> list[Item]:
-    """At most `_PER_LABEL` pictures of each label, drawn with a fixed seed."""
-    by_label: dict[tuple[str, str | None], list[Item]] = {}
-    for i in np.random.default_rng(_SEED).permutation(len(items)):
-        by_label.setdefault((items[i].dataset, items[i].label), []).append(items[i])
-    return [item for group in by_label.values() for item in group[:_PER_LABEL]]
-
-
-async def _seen(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]:
-    shown = []
-    for item in tqdm(items, what, unit="picture"):
-        view = await stages.see(item.path.read_bytes())
-        shown.append(Shown(item, view.categories, view.vector))
-    return shown
-
-
-def _mean(shown: Sequence[Shown]) -> tuple[float, ...]:
-    mean = np.mean([each.vector for each in shown], axis=0)
-    return tuple(round(float(value), 6) for value in mean)
+def reranker_of(tuning: Tuning, world: World) -> Reranker | None:
+    """What the gateway would re-rank with."""
+    rule = tuning.rerank
+    if rule is None or (rule.kind == "k-reciprocal" and rule.lambda_ == 1.0):
+        return None
+    if rule.kind == "query-bank":
+        return QueryBank(rule, world.bank)
+    if rule.kind == "query-expansion":
+        return QueryExpansion(rule)
+    return KReciprocal(rule, tuning.domains if rule.centre else None)
 
 
 def _vote(console: Console, observations: Sequence[Observation]) -> VoteRule:
     rule, accuracy = fit_vote(observations)
     truth = [each.category for each in observations]
-    alone = [each.detector[0][0] if each.detector else "" for each in observations]
+    alone = [detected(each) for each in observations]
     table = Table("category", "photos", "detector alone", "vote", title=f"vote: {rule}", title_justify="left")
     for category in sorted(set(truth)):
         own = [each for each in observations if each.category == category]
-        detector = np.mean([bool(each.detector) and each.detector[0][0] == category for each in own])
+        detector = np.mean([detected(each) == category for each in own])
         votes = np.mean([voted(each, rule) == category for each in own])
         table.add_row(category, str(len(own)), f"{detector:.3f}", f"{votes:.3f}")
     table.add_row("mean of categories", str(len(truth)), f"{macro_accuracy(truth, alone):.3f}", f"{accuracy:.3f}")
@@ -197,55 +116,66 @@ def _vote(console: Console, observations: Sequence[Observation]) -> VoteRule:
     return rule
 
 
-def _rerank(console: Console, observations: Sequence[Observation], means: DomainMeans) -> RerankRule:
-    rule, tried = fit_rerank(observations, means)
-    table = Table("k1", "k2", "lambda", "centred", "R@1", "R@5", "mAP", title=f"re-ranking: {len(observations)} photos")
-    best = sorted(tried, key=lambda each: -each[1].mean_average_precision)[:8]
-    for each, quality in [tried[0], *(pair for pair in best if pair is not tried[0])]:
-        mark = "*" if each == rule else ""
-        table.add_row(str(each.k1), str(each.k2), f"{each.lambda_}{mark}", str(each.centre), *_numbers(quality))
+def _rerank(console: Console, world: World) -> Tried:
+    tried = try_all({name: scans.present for name, scans in world.tuned_on.items()}, world.bank, world.means)
+    chosen = choose(tried)
+    shown = [*best_of_each_kind(tried)]
+    shown += [chosen] if chosen not in shown else []
+    title = f"re-ranking, {len(tried)} tried; best of each kind; R@1 R@5 mAP; chosen: {chosen.way.kind}"
+    table = Table("kind", "parameters", "costs recall", "mean mAP", *world.tuned_on, title=title, title_justify="left")
+    for each in shown:
+        table.add_row(
+            each.way.kind,
+            each.way.parameters,
+            "no" if each.costs_nothing(tried[0]) else "yes",
+            f"{each.mean_average_precision:.4f}",
+            *(f"{q.recall_1:.3f} {q.recall_5:.3f} {q.mean_average_precision:.3f}" for q in each.qualities.values()),
+        )
     console.print(table)
-    return rule
+    return chosen
 
 
-def _numbers(quality: RankingQuality) -> list[str]:
-    return [f"{value:.3f}" for value in (quality.recall_1, quality.recall_5, quality.mean_average_precision)]
+def _unseen(console: Console, world: World, reranker: Reranker | None) -> None:
+    table = Table("unseen products", "photos", "none: R@1 R@5 mAP", "as chosen", title_justify="left")
+    for name, scans in world.unseen.items():
+        before = quality(scans.present, lambda each: range(len(each.rows)))
+        after = quality(scans.present, lambda each: ranked(each, reranker).order.tolist())
+        numbers = [f"{q.recall_1:.3f} {q.recall_5:.3f} {q.mean_average_precision:.3f}" for q in (before, after)]
+        table.add_row(name, str(len(scans.present)), *numbers)
+    console.print(table)
 
 
-def _acceptance(console: Console, catalogue: Catalogue, queries: Sequence[Shown]) -> AcceptanceRule:
-    judged = []
-    for each in queries:
-        judged.append(_judged(catalogue.nearest(each), present=True))
-        judged.append(_judged(catalogue.nearest(each, without=each.item.product_id), present=False))
-    rule = fit_acceptance(judged, _FALSE_ACCEPTS)
-    odds = np.array([probability(each.similarity, each.lead, rule) for each in judged])
+def _acceptance(console: Console, world: World, reranker: Reranker | None) -> AcceptanceRule:
+    fit = fit_acceptance(judge(world.tuned_on, reranker), FALSE_ACCEPTS)
+    table = Table("signs", "log loss", title=f"acceptance: {fit.rule}", title_justify="left")
+    for name, loss in fit.losses.items():
+        table.add_row(name, f"{loss:.4f}")
+    console.print(table)
+    for title, sets in (("tuned on", world.tuned_on), ("unseen", world.unseen)):
+        console.print(accepted_table(title, sets, reranker, fit.rule))
+    return fit.rule
+
+
+def accepted_table(title: str, sets: Mapping[str, Scans], reranker: Reranker | None, rule: AcceptanceRule) -> Table:
+    """What is accepted in each set, and rightly so."""
+    table = Table(title, "photos", "absent accepted", "present answered rightly", "wrongly", title_justify="left")
+    for name, scans in sets.items():
+        absent, right, wrong = accepted_shares(judge({name: scans}, reranker), rule)
+        table.add_row(name, str(len(scans.present)), f"{absent:.3f}", f"{right:.3f}", f"{wrong:.3f}")
+    return table
+
+
+def accepted_shares(judged: Sequence[Judged], rule: AcceptanceRule) -> tuple[float, float, float]:
+    """Shares: absent products that are accepted; present ones that are answered rightly; wrongly."""
+    accepted = probabilities(judged, rule) >= limits(judged, rule)
     right = np.array([each.right for each in judged])
-    table = Table("said", "photos", "right", title=f"acceptance: {rule}", title_justify="left")
-    for low in np.arange(0.0, 1.0, 0.1):
-        chosen = (odds >= low) & (odds < low + 0.1)
-        if chosen.any():
-            table.add_row(f"{low:.1f} to {low + 0.1:.1f}", str(chosen.sum()), f"{right[chosen].mean():.2f}")
-    console.print(table)
     present = np.array([each.present for each in judged])
-    accepted = odds >= rule.threshold
-    console.print(
-        f"at {rule.threshold:.3f}: absent accepted {accepted[~present].mean():.3f}, "
-        f"present answered rightly {(accepted & right)[present].mean():.3f}, "
-        f"wrongly {(accepted & ~right)[present].mean():.3f}"
+    weights = np.array([each.weight for each in judged])
+    return (
+        float(np.average(accepted[~present], weights=weights[~present])),
+        float(np.average((accepted & right)[present], weights=weights[present])),
+        float(np.average((accepted & ~right)[present], weights=weights[present])),
     )
-    return rule
-
-
-def _judged(observation: Observation, *, present: bool) -> Judged:
-    best = observation.neighbours[0]
-    others = (
-        neighbour.similarity
-        for neighbour, product in zip(observation.neighbours, observation.products, strict=True)
-        if product != observation.products[0]
-    )
-    lead = best.similarity - next(others, best.similarity)
-    right = observation.products[0] == observation.product
-    return Judged(observation.category, best.similarity, lead, right and present, present)
 
 
 if __name__ == "__main__":

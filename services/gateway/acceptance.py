@@ -1,14 +1,21 @@
 """Whether the best product found is the one in the photo.
 
-P(right) = sigmoid(bias + similarity * s + margin * m), a logistic regression fitted on validation data:
-s is the cosine similarity of the best product's best picture, m its lead over the best picture of any other product.
-The lead is counted against other products, not styles: where two merchants sell one design, none leads, and the
-confidence says that it may be either. It is negative where re-ranking preferred a less similar picture.
+P(right) = sigmoid of a weighted sum of what is known of the best product (`Signs`), a logistic regression fitted on
+validation data:
+
+- similarity: the cosine similarity of its best picture;
+- margin: its lead over the best picture of any other product. The lead is counted against other products, not styles:
+  where two merchants sell one design, none leads, and the confidence says that it may be either. It is negative where
+  re-ranking preferred a less similar picture;
+- hubness: how near its best picture is to photos of anything (query_bank.py), where a bank is in use;
+- agreement: the share of the five best-ranked pictures that are of it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from shiwu.inference.manifest import AcceptanceRule
@@ -17,9 +24,34 @@ DEFAULT_RULE: Final = AcceptanceRule(bias=-9.0, similarity=12.0, margin=8.0, thr
 """For an embedder that nobody has tuned: cautious. Even odds at a cosine of .75 with no lead, .68 with one of .1."""
 
 
-def probability(similarity: float, lead: float, rule: AcceptanceRule) -> float:
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What is known of the best product; see above."""
+
+    similarity: float
+    margin: float
+    hubness: float | None
+    """None where no bank is in use."""
+    agreement: float
+
+
+_AGREEING: Final = 5
+
+
+def agreement(products: Sequence[str]) -> float:
+    """The share of the best-ranked pictures that are of the best product.
+
+    products: of the pictures, best first; at least one.
+    """
+    first = products[:_AGREEING]
+    return first.count(first[0]) / len(first)
+
+
+def probability(signs: Signs, rule: AcceptanceRule) -> float:
     """How likely the best product is the right one, 0 to 1."""
-    z = rule.bias + rule.similarity * similarity + rule.margin * lead
+    z = rule.bias + rule.similarity * signs.similarity + rule.margin * signs.margin + rule.agreement * signs.agreement
+    if signs.hubness is not None:
+        z += rule.hubness * (signs.hubness - rule.typical_hubness)
     return 1.0 / (1.0 + math.exp(-z)) if z >= 0.0 else math.exp(z) / (1.0 + math.exp(z))
 
 

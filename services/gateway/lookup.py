@@ -107,7 +107,7 @@ class Lookup:
                 model.id,
                 top_k=self._top_k,
                 categories=categories,
-                include_vectors=self._tunings.of(model.id).mode != "none",
+                include_vectors=self._tunings.of(model.id).reranker is not None,
                 seconds=progress.budget(self._limits.search, share=0.7),
             )
             for shard in shards:

@@ -9,6 +9,7 @@ A lost part is made up for where that is possible, and named in the answer:
 | search/SHARD | the other shards are searched |
 | classifier | candidates are of the detector's category, or of all |
 | a category's own embedder, or its search | the default embedder's candidates |
+| rerank: what the embedder was tuned to cannot be used | candidates stay ranked by similarity |
 | catalog | the answer has ids only |
 
 Two rules keep a lossy answer from being a wrong one. "Not in the catalogue" is said only when every part that could
@@ -21,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
-from services.gateway.acceptance import probability, threshold
+from services.gateway.acceptance import Signs, agreement, probability, threshold
 from services.gateway.answer import Answer, Peers, Rules
 from services.gateway.candidates import grouped, lead, likely_categories, nearest, product_ids, vectors
 from services.gateway.cropping import choose
@@ -31,11 +32,12 @@ from services.gateway.models import ModelList
 from services.gateway.pictures import Picture
 from services.gateway.ports import Box, Detection, Scores
 from services.gateway.progress import Progress
-from services.gateway.ranking import Ranking, by_similarity, rank
+from services.gateway.ranking import Ranking, by_similarity
 from services.gateway.tuning import Tunings
 
 F = TypeVar("F")
 
+_BY_SIMILARITY: Final = "ranked by similarity alone"
 _IDS_ONLY: Final = "answered with ids only"
 
 
@@ -126,26 +128,35 @@ class Scanner(Generic[F]):
         candidates = nearest(found.hits, limit, categories) or nearest(found.hits, limit)
         tuning = self._tunings.of(found.model.id)
         ranking: Ranking = by_similarity([hit.similarity for hit in candidates])
-        if tuning.mode != "none":
-            with progress.may_lose("search", "ranked by similarity alone"):
+        if tuning.refusal:
+            progress.lost("rerank", tuning.refusal, _BY_SIMILARITY)
+        if tuning.reranker is not None and candidates:
+            with progress.may_lose("search", _BY_SIMILARITY):
                 gallery = vectors(candidates, found.model.dimension)
-                ranking = rank(found.vector, gallery, ranking, tuning.mode, tuning.rerank, tuning.means)
+                ranking = tuning.reranker.rank(found.vector, gallery, ranking)
         answer.candidates, answer.ranking = candidates, ranking
         answer.styles = grouped(candidates, ranking)
 
     def _decided(self, answer: Answer[F], found: Found, progress: Progress) -> None:
         limit = 1.0
-        if answer.styles:
+        if answer.styles and answer.ranking is not None:
             best = answer.styles[0].products[0]
             margin = lead(best, found.hits)
             if _search_is_lossy(progress):
                 margin = min(margin, 0.0)
             rule = self._tunings.of(found.model.id).acceptance
-            answer.confidence = probability(best.similarity, margin, rule)
+            order, hubness = answer.ranking.order.tolist(), answer.ranking.hubness
+            signs = Signs(
+                best.similarity,
+                margin,
+                None if hubness is None else float(hubness[order[0]]),
+                agreement([answer.candidates[i].product_id for i in order]),
+            )
+            answer.confidence = probability(signs, rule)
             limit = threshold(best.category, rule)
         if answer.styles and answer.confidence >= limit:
             answer.outcome = "matched"
-        elif not progress.missing:
+        elif all(each.part == "rerank" for each in progress.missing):  # the product would have been found without
             answer.outcome = "not_in_catalogue"
 
     async def _described(self, answer: Answer[F], early: EarlyFacts[F] | None, progress: Progress) -> None:

@@ -1,38 +1,21 @@
-"""Re-ranking of one query's candidates by k-reciprocal encoding.
+"""The order of one query's candidates, and what every way of re-ranking them has in common.
 
-Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Encoding (CVPR 2017). Where the paper
-leaves a choice, this is ours:
-
-- The pool is the query and its n candidates. d(p, g) = 1 - cos(p, g), half the squared distance of unit vectors, so
-  that the paper's weights exp(-d) are a Gaussian kernel.
-- N(p, k) is p itself and its k nearest others (as in the authors' code); equal distances: by the candidates' order.
-- k / 2 is rounded up.
-- V is not normalised: the Jaccard distance divides by the sum of maxima, as in the paper's equation 10.
-- The local query expansion averages over p itself and its k2 - 1 nearest others (as in the authors' code).
-
-Photos of people and of merchants differ, so that merchants' pictures are near each other and far from every photo:
-then no photo is anybody's reciprocal neighbour and the method fails. Mode "domain" looks for neighbours after
-subtracting each side's mean embedding. The distance d that the result is mixed with stays the original one: a mean is
-an estimate, and where it is wrong only the neighbours suffer.
+The ways: k-reciprocal encoding, plain and across the domains' gap (k_reciprocal.py), a bank of past queries
+(query_bank.py) and query expansion (query_expansion.py). Which one is used is tuned for each embedder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiwu.inference.manifest import DomainMeans, RerankRule
-
 Vectors = NDArray[np.float32]
 """Unit vectors, shape (n, dimension)."""
 
-Mode = Literal["none", "plain", "domain"]
-
-DEFAULT_RULE: Final = RerankRule.model_validate({"k1": 20, "k2": 6, "lambda": 0.3, "centre": False})
-"""The paper's parameters, for an embedder that nobody has tuned."""
+Mode = Literal["none", "plain", "domain", "query-bank", "query-expansion"]
 
 
 class Ranking(NamedTuple):
@@ -44,102 +27,31 @@ class Ranking(NamedTuple):
     """What was sorted by, in the candidates' own order, shape (n,); smaller is better."""
     mode: Mode
     """What was really done."""
+    hubness: NDArray[np.float32] | None = None
+    """How strongly each candidate attracts past queries, in the candidates' own order, shape (n,), if that is known."""
+
+
+class Reranker(Protocol):
+    """One way to re-rank."""
+
+    @property
+    def mode(self) -> Mode:
+        """What it is called in answers."""
+        ...
+
+    def rank(self, query: NDArray[np.float32], candidates: Vectors, plain: Ranking) -> Ranking:
+        """Ranks the candidates, (n, dimension), for the query, (dimension,); `plain` is their order by similarity.
+
+        Returns `plain` where it cannot help. Equal distances keep the candidates' order.
+        """
+        ...
 
 
 def by_similarity(similarities: Sequence[float]) -> Ranking:
     """Candidates by cosine distance alone; equal ones keep their order."""
-    distances = 1.0 - np.array(similarities, np.float32)
-    return Ranking(np.argsort(distances, kind="stable"), distances, "none")
+    return by_distance(1.0 - np.array(similarities, np.float32), "none")
 
 
-def rank(
-    query: NDArray[np.float32],
-    candidates: Vectors,
-    plain: Ranking,
-    mode: Mode,
-    rule: RerankRule,
-    means: DomainMeans | None,
-) -> Ranking:
-    """Ranks the candidates, (n, dimension), for the query, (dimension,); `plain` is their order by similarity.
-
-    Falls back from "domain" to "plain" where no means are known, and to the order by similarity where re-ranking
-    cannot help: with fewer than k1 + 2 candidates all are each other's neighbours. Equal distances keep the
-    candidates' order.
-    """
-    if mode == "none" or rule.lambda_ == 1.0 or len(candidates) < rule.k1 + 2:
-        return plain
-    original: NDArray[np.float32] | None = None
-    if mode == "domain" and means is not None:
-        original = np.maximum(1.0 - candidates @ query, 0.0)
-        query = centred(query[None], means.photo)[0]
-        candidates = centred(candidates, means.merchant)
-    else:
-        mode = "plain"
-    distances = k_reciprocal(np.concatenate([query[None], candidates]), rule, original)
-    return Ranking(np.argsort(distances, kind="stable"), distances, mode)
-
-
-def centred(vectors: Vectors, mean: tuple[float, ...]) -> Vectors:
-    """The vectors less their domain's mean, made unit length again; one that was the mean stays as it was."""
-    moved = vectors - np.asarray(mean, np.float32)
-    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-    return np.where(lengths > 1e-6, moved / np.maximum(lengths, 1e-6), vectors).astype(np.float32)
-
-
-def k_reciprocal(pool: Vectors, rule: RerankRule, original: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """The final distance (1 - lambda) d_J + lambda d of pool[0], the query, to each other row, shape (n,), n >= 1.
-
-    original: the d to mix in, shape (n,), if it is not the pool's own.
-
-    Sets are boolean rows over the pool, so that sizes of intersections, unions over neighbours and means over
-    neighbours are one matrix product each.
-    """
-    distances = np.maximum(1.0 - pool @ pool.T, 0.0)
-    np.fill_diagonal(distances, 0.0)
-    order = _neighbour_order(distances)
-    reciprocal = _reciprocal(order, rule.k1)
-    half = _reciprocal(order, (rule.k1 + 1) // 2)
-    half_f = half.astype(np.float32)
-    # Row p, column q: how many of R(q, k1 / 2) are in R(p, k1). Whole numbers below 2 ** 24 are exact in float32.
-    overlap = reciprocal.astype(np.float32) @ half_f.T
-    joins = reciprocal & (3.0 * overlap >= 2.0 * half_f.sum(axis=1))
-    expanded = reciprocal | (joins.astype(np.float32) @ half_f > 0.0)
-    weights = np.where(expanded, np.exp(-distances), np.float32(0.0))
-    weights = _mean_over_nearest(weights, order, rule.k2)
-    shared = np.minimum(weights[1:], weights[0]).sum(axis=1)
-    # max(a, b) = a + b - min(a, b)
-    total = weights[1:].sum(axis=1) + weights[0].sum() - shared
-    jaccard = 1.0 - shared / total
-    mixed_in = distances[0, 1:] if original is None else original
-    final: NDArray[np.float32] = (1.0 - rule.lambda_) * jaccard + rule.lambda_ * mixed_in
-    return final.astype(np.float32, copy=False)
-
-
-def _neighbour_order(distances: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Each row's indices, itself first, then by distance, equal ones by index."""
-    n = len(distances)
-    # Bits of floats from 0 on sort as the floats do. With the index below them every key is unique, so that the
-    # fastest sort is a stable one. Itself gets the smallest key even if another is as near.
-    keys = np.ascontiguousarray(distances + np.float32(0.0)).view(np.uint32).astype(np.uint64)
-    keys += np.uint64(1)
-    np.fill_diagonal(keys, 0)
-    keys = (keys << np.uint64(32)) | np.arange(n, dtype=np.uint64)
-    keys.sort(axis=1)
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
-
-
-def _reciprocal(order: NDArray[np.intp], k: int) -> NDArray[np.bool_]:
-    """Row p: R(p, k), those of N(p, k) that have p in theirs."""
-    nearest = np.zeros(order.shape, bool)
-    np.put_along_axis(nearest, order[:, : k + 1], values=True, axis=1)
-    return nearest & nearest.T
-
-
-def _mean_over_nearest(weights: NDArray[np.float32], order: NDArray[np.intp], k2: int) -> NDArray[np.float32]:
-    """Local query expansion: each row's mean over the rows of its k2 nearest, itself among them."""
-    if k2 <= 1:
-        return weights
-    taken = order[:, :k2]
-    average = np.zeros_like(weights)
-    np.put_along_axis(average, taken, values=np.float32(1.0 / taken.shape[1]), axis=1)
-    return average @ weights
+def by_distance(distances: NDArray[np.float32], mode: Mode, hubness: NDArray[np.float32] | None = None) -> Ranking:
+    """Candidates by a distance; equal ones keep their order."""
+    return Ranking(np.argsort(distances, kind="stable"), distances, mode, hubness)

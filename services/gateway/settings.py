@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
+from services.gateway.ranking import Mode
 from shiwu.chassis.settings import ClientSettings, ServerSettings, ServiceSettings
 
 
@@ -39,7 +39,7 @@ class Settings(ServiceSettings):
     """Folder of the released models; the embedders' manifests say how their vectors are ranked and judged."""
     models_max_age: float = Field(60.0, gt=0.0)
     """Seconds after which the embedder is asked again which models it runs."""
-    rerank: Literal["none", "plain", "domain"] | None = None
+    rerank: Mode | None = None
     """How candidates are re-ranked; unset: as the embedder was tuned."""
 
     scan_seconds: float = Field(10.0, gt=0.0)

@@ -7,16 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from services.gateway import acceptance, ranking
+from services.gateway import acceptance, k_reciprocal, query_expansion
+from services.gateway.k_reciprocal import KReciprocal
+from services.gateway.query_bank import QueryBank
+from services.gateway.query_expansion import QueryExpansion
+from services.gateway.ranking import Mode, Reranker
 from shiwu.inference.manifest import (
     FILE_NAME,
     AcceptanceRule,
     DomainMeans,
     EmbedderManifest,
+    KReciprocalRule,
     ManifestError,
+    QueryExpansionRule,
     RerankRule,
     read_manifest,
 )
+from shiwu.inference.query_bank import BankError, read_bank
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +32,24 @@ class Tuning:
 
     neighbours: int
     """Nearest pictures that are asked for their category."""
-    mode: ranking.Mode
-    """How candidates are re-ranked."""
-    rerank: RerankRule
     acceptance: AcceptanceRule
-    means: DomainMeans | None
+    rule: RerankRule | None = None
+    """How candidates are re-ranked, as it was tuned; None: not at all."""
+    means: DomainMeans | None = None
+    reranker: Reranker | None = None
+    """What does it; None: nothing, and then candidates need not come with their vectors."""
+    refusal: str = ""
+    """Why there is none though there should be."""
 
 
-UNTUNED: Final = Tuning(
-    neighbours=20, mode="none", rerank=ranking.DEFAULT_RULE, acceptance=acceptance.DEFAULT_RULE, means=None
-)
+UNTUNED: Final = Tuning(neighbours=20, acceptance=acceptance.DEFAULT_RULE)
 """For a model that nobody has tuned: no re-ranking, since nobody knows whether it would help."""
 
 
 class Tunings:
     """The tuning of every embedder."""
 
-    def __init__(self, by_model: Mapping[str, Tuning], mode: ranking.Mode | None = None) -> None:
+    def __init__(self, by_model: Mapping[str, Tuning], mode: Mode | None = None) -> None:
         """by_model: by the model's id. mode: re-rank so whatever was tuned; None: as it was tuned."""
         self._by_model = {model: _in_mode(tuning, mode) for model, tuning in by_model.items()}
         self._untuned = _in_mode(UNTUNED, mode)
@@ -52,15 +60,23 @@ class Tunings:
 
 
 def read_tunings(models: Path) -> Mapping[str, Tuning]:
-    """The tuning of every embedder in the folder, by the model's id. Raises ManifestError."""
+    """The tuning of every embedder in the folder, by the model's id. Raises ManifestError.
+
+    A query bank that is missing or another model's is no such error: answers are then ranked by similarity, and say
+    so.
+    """
     if not models.is_dir():
         msg = f"{models} is not a folder; expected the folder of the released models"
         raise ManifestError(msg)
-    manifests = [read_manifest(path.parent) for path in sorted(models.glob(f"*/{FILE_NAME}"))]
-    return {manifest.id: _tuning(manifest) for manifest in manifests if isinstance(manifest, EmbedderManifest)}
+    tunings = {}
+    for path in sorted(models.glob(f"*/{FILE_NAME}")):
+        manifest = read_manifest(path.parent)
+        if isinstance(manifest, EmbedderManifest):
+            tunings[manifest.id] = _tuning(manifest, path.parent)
+    return tunings
 
 
-def _tuning(manifest: EmbedderManifest) -> Tuning:
+def _tuning(manifest: EmbedderManifest, directory: Path) -> Tuning:
     tuned = manifest.tuning
     if tuned is None:
         return UNTUNED
@@ -68,11 +84,35 @@ def _tuning(manifest: EmbedderManifest) -> Tuning:
         if len(mean) != manifest.dimension:
             msg = f"{manifest.id}: tuning.domains.{name} has {len(mean)} numbers; expected {manifest.dimension}"
             raise ManifestError(msg)
-    mode: ranking.Mode = "domain" if tuned.rerank.centre else "plain"
-    if tuned.rerank.lambda_ == 1.0:  # found not to help: then candidates need not come with their vectors
-        mode = "none"
-    return Tuning(tuned.vote.neighbours, mode, tuned.rerank, tuned.acceptance, tuned.domains)
+    tuning = Tuning(tuned.vote.neighbours, tuned.acceptance, tuned.rerank, tuned.domains)
+    rule = tuned.rerank
+    if rule is None or (rule.kind == "k-reciprocal" and rule.lambda_ == 1.0):  # lambda 1 leaves the order alone
+        return tuning
+    if rule.kind == "query-bank":
+        try:
+            return replace(tuning, reranker=QueryBank(rule, read_bank(manifest, directory)))
+        except BankError as error:
+            return replace(tuning, refusal=str(error))
+    if rule.kind == "query-expansion":
+        return replace(tuning, reranker=QueryExpansion(rule))
+    return replace(tuning, reranker=KReciprocal(rule, tuned.domains if rule.centre else None))
 
 
-def _in_mode(tuning: Tuning, mode: ranking.Mode | None) -> Tuning:
-    return tuning if mode is None else replace(tuning, mode=mode)
+def _in_mode(tuning: Tuning, mode: Mode | None) -> Tuning:
+    """The tuning with another way to re-rank; with its own parameters where it was tuned to that way."""
+    if mode is None:
+        return tuning
+    if mode == "query-bank":
+        if isinstance(tuning.reranker, QueryBank) or tuning.refusal:
+            return tuning
+        return replace(tuning, reranker=None, refusal="no query bank was released with the embedder")
+    rule = tuning.rule
+    reciprocal = rule if isinstance(rule, KReciprocalRule) else k_reciprocal.DEFAULT_RULE
+    expansion = rule if isinstance(rule, QueryExpansionRule) else query_expansion.DEFAULT_RULE
+    rerankers: dict[Mode, Reranker | None] = {
+        "none": None,
+        "plain": KReciprocal(reciprocal),
+        "domain": KReciprocal(reciprocal, tuning.means),
+        "query-expansion": QueryExpansion(expansion),
+    }
+    return replace(tuning, reranker=rerankers[mode], refusal="")

@@ -58,9 +58,10 @@ class VoteRule(_Frozen):
     rank_decay: float = Field(ge=0.0)
 
 
-class RerankRule(_Frozen):
-    """Parameters of k-reciprocal re-ranking (see services/gateway/ranking.py)."""
+class KReciprocalRule(_Frozen):
+    """Parameters of k-reciprocal re-ranking (see services/gateway/k_reciprocal.py)."""
 
+    kind: Literal["k-reciprocal"] = "k-reciprocal"
     k1: PositiveInt
     k2: PositiveInt
     lambda_: float = Field(ge=0.0, le=1.0, alias="lambda")
@@ -69,16 +70,44 @@ class RerankRule(_Frozen):
     """Subtract each domain's mean embedding first."""
 
 
-class AcceptanceRule(_Frozen):
-    """P(top product is right) = sigmoid(bias + similarity * s + margin * m); accepted from the threshold on.
+class QueryBankRule(_Frozen):
+    """Parameters of the correction by a bank of past queries (see services/gateway/query_bank.py).
 
-    s: cosine similarity of the best product; m: its lead over the best other product.
+    The bank is the file beside this manifest (see query_bank.py here).
     """
+
+    kind: Literal["query-bank"] = "query-bank"
+    neighbours: PositiveInt
+    """Past queries nearest to a candidate whose mean similarity is its hubness."""
+    weight: float = Field(ge=0.0)
+    """How much of its hubness a candidate's similarity loses."""
+
+
+class QueryExpansionRule(_Frozen):
+    """Parameters of query expansion (see services/gateway/query_expansion.py)."""
+
+    kind: Literal["query-expansion"] = "query-expansion"
+    pictures: PositiveInt
+    """Nearest catalogue pictures that are added to the query."""
+    alpha: float = Field(ge=0.0)
+    """Each weighs its similarity to the power of alpha."""
+
+
+RerankRule = KReciprocalRule | QueryBankRule | QueryExpansionRule
+
+
+class AcceptanceRule(_Frozen):
+    """P(top product is right) is the sigmoid of a weighted sum (see services/gateway/acceptance.py)."""
 
     bias: float
     similarity: float
     margin: float
+    hubness: float = 0.0
+    typical_hubness: float = 0.0
+    """Hubness counts from here, so that where it is not known it does not count."""
+    agreement: float = 0.0
     threshold: float = Field(ge=0.0, le=1.0)
+    """The probability from which on a product is accepted."""
     thresholds: dict[str, float] = {}
     """Per category, where enough was known to set one of its own."""
 
@@ -94,7 +123,8 @@ class Tuning(_Frozen):
     """What was tuned on validation data for this embedder."""
 
     vote: VoteRule
-    rerank: RerankRule
+    rerank: RerankRule | None = None
+    """None: nothing gained without costing something."""
     acceptance: AcceptanceRule
     domains: DomainMeans
 

@@ -1,7 +1,7 @@
 """k-reciprocal re-ranking as the paper writes it, one set and one sum at a time (Zhong et al., CVPR 2017).
 
 Sections 3.2 to 3.4 and equations 2 to 12, on float32 numbers; the choices that the paper leaves are those that
-services/gateway/ranking.py documents. Slow and obvious on purpose.
+services/gateway/k_reciprocal.py documents. Slow and obvious on purpose.
 """
 
 from __future__ import annotations
@@ -61,13 +61,21 @@ def jaccard(a, b):
     return F(1) - low / high
 
 
-def final_distances(pool, k1, k2, lambda_):
-    """d*(q, g), eq. 12, of the query pool[0] to every other row."""
+def encoded(pool, k1, k2):
+    """Every member's expanded encoding, and all distances."""
     n = len(pool)
     distances = [[F(0) if p == g else distance(pool[p], pool[g]) for g in range(n)] for p in range(n)]
     encodings = [encoding(distances, p, k1) for p in range(n)]
-    encodings = [expanded_query(encodings, distances, p, k2) for p in range(n)]
+    return [expanded_query(encodings, distances, p, k2) for p in range(n)], distances
+
+
+def final_distances(pool, k1, k2, lambda_):
+    """d*(q, g), eq. 12, of the query pool[0] to every other row."""
+    encodings, distances = encoded(pool, k1, k2)
     return np.array(
-        [F(1 - lambda_) * jaccard(encodings[0], encodings[g]) + F(lambda_) * distances[0][g] for g in range(1, n)],
+        [
+            F(1 - lambda_) * jaccard(encodings[0], encodings[g]) + F(lambda_) * distances[0][g]
+            for g in range(1, len(pool))
+        ],
         np.float32,
     )

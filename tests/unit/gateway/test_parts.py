@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from services.gateway import acceptance
-from services.gateway.acceptance import probability, threshold
+from services.gateway.acceptance import Signs, agreement, probability, threshold
 from services.gateway.candidates import grouped, lead, likely_categories, merged, nearest, vectors
 from services.gateway.cropping import choose
 from services.gateway.models import ModelList, Models
@@ -30,23 +30,39 @@ def hit(image_id, similarity, product_id="", style_id="", category="toys", vecto
     return TileHit(image_id, product_id or image_id, style_id, category, similarity, vector)
 
 
+def known(similarity, margin):
+    return Signs(similarity, margin, None, 1.0)
+
+
 class TestAcceptance:
     rule = AcceptanceRule(bias=-2.0, similarity=3.0, margin=4.0, threshold=0.5, thresholds={"shoes": 0.7})
 
     def test_is_the_documented_logistic(self):
-        assert probability(0.8, 0.1, self.rule) == pytest.approx(1 / (1 + math.exp(-(-2.0 + 2.4 + 0.4))))
+        assert probability(known(0.8, 0.1), self.rule) == pytest.approx(1 / (1 + math.exp(-(-2.0 + 2.4 + 0.4))))
+
+    def test_hubness_and_agreement_count_where_they_are_used(self):
+        rule = self.rule.model_copy(update={"hubness": -5.0, "typical_hubness": 0.4, "agreement": 0.5})
+        signs = Signs(0.8, 0.1, 0.6, 0.4)
+        assert probability(signs, rule) == pytest.approx(1 / (1 + math.exp(-(0.8 - 1.0 + 0.2))))
+        unknown = Signs(0.8, 0.1, None, 0.4)
+        assert probability(unknown, rule) == pytest.approx(1 / (1 + math.exp(-(0.8 + 0.2))))
+
+    def test_agreement_is_among_the_first_five(self):
+        assert agreement(["a", "b", "a", "c", "a", "a", "a"]) == 0.6
+        assert agreement(["a", "b"]) == 0.5
+        assert agreement(["a"]) == 1.0
 
     @pytest.mark.parametrize(("similarity", "expected"), [(1.0, 1.0), (-1.0, 0.0)])
     def test_extreme_parameters_do_not_overflow(self, similarity, expected):
         rule = AcceptanceRule(bias=0.0, similarity=1e4, margin=0.0, threshold=0.5)
-        assert probability(similarity, 0.0, rule) == pytest.approx(expected)
+        assert probability(known(similarity, 0.0), rule) == pytest.approx(expected)
 
     def test_a_category_can_have_a_threshold_of_its_own(self):
         assert (threshold("shoes", self.rule), threshold("bags", self.rule)) == (0.7, 0.5)
 
     def test_the_default_has_the_odds_that_it_says(self):
-        assert probability(0.75, 0.0, acceptance.DEFAULT_RULE) == pytest.approx(0.5)
-        assert probability(0.68, 0.1, acceptance.DEFAULT_RULE) == pytest.approx(0.5, abs=0.02)
+        assert probability(known(0.75, 0.0), acceptance.DEFAULT_RULE) == pytest.approx(0.5)
+        assert probability(known(0.68, 0.1), acceptance.DEFAULT_RULE) == pytest.approx(0.5, abs=0.02)
 
 
 class TestCropping:

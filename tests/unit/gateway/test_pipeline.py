@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from services.gateway.answer import Rules
+from services.gateway.k_reciprocal import DEFAULT_RULE, KReciprocal
 from services.gateway.ports import Box, Vote
+from services.gateway.query_bank import QueryBank
 from services.gateway.tuning import UNTUNED
 from shiwu.chassis.errors import DeadlineError, NotFoundError, OverloadedError, UnavailableError
+from shiwu.inference.manifest import QueryBankRule
 from tests.unit.gateway.world import GENERAL, OWN, STOCK, Product, World, embed, noisy, photo, tile
 
 DOWN = UnavailableError("it does not answer")
@@ -241,7 +244,7 @@ class TestLosses:
 
     async def test_vectors_that_make_no_sense_are_not_ranked_by(self):
         stock = [Product(f"toy-{i}", "toys") for i in range(30)]
-        world = World(stock, tuning=replace(UNTUNED, mode="plain"))
+        world = World(stock, tuning=replace(UNTUNED, reranker=KReciprocal(DEFAULT_RULE)))
         world.index.dimension_error = 1
         answer = await world.scan(shot(3))
         assert (best(answer), answer.ranking.mode) == ("toy-3", "none")
@@ -338,7 +341,7 @@ class TestModels:
 
 async def test_reranking_is_by_the_models_tuning():
     stock = [Product(f"toy-{i}", "toys") for i in range(60)]
-    world = World(stock, tuning=replace(UNTUNED, mode="plain"))
+    world = World(stock, tuning=replace(UNTUNED, reranker=KReciprocal(DEFAULT_RULE)))
     answer = await world.scan(shot(7))
     assert answer.ranking.mode == "plain"
     assert world.index.asked[0][2], "vectors are needed for it"
@@ -347,6 +350,36 @@ async def test_reranking_is_by_the_models_tuning():
     untuned = await World(stock).scan(shot(7))
     assert untuned.ranking.mode == "none"
     assert untuned.ranking.order.tolist() == list(range(60))
+
+
+async def test_a_bank_of_past_queries_moves_hubs_away():
+    """The bank's only query is the first product's picture: that one attracts everything."""
+    bank = QueryBank(QueryBankRule(neighbours=1, weight=2.0), embed(tile(0))[None])
+    world = World(STOCK, tuning=replace(UNTUNED, reranker=bank))
+    answer = await world.scan(shot(0))
+    assert (answer.ranking.mode, answer.missing) == ("query-bank", [])
+    assert best(answer) != "red-shoe"
+    assert answer.candidates[0].product_id == "red-shoe", "by similarity it comes first"
+    assert best(await World(STOCK).scan(shot(0))) == "red-shoe"
+
+
+async def test_hubness_lowers_the_confidence_where_acceptance_counts_it():
+    rule = UNTUNED.acceptance.model_copy(update={"hubness": -12.0, "typical_hubness": 0.0})
+    bank = QueryBank(QueryBankRule(neighbours=1, weight=0.0), embed(tile(3))[None])
+    counted = await World(STOCK, tuning=replace(UNTUNED, reranker=bank, acceptance=rule)).scan(shot(3))
+    unknown = await World(STOCK, tuning=replace(UNTUNED, acceptance=rule)).scan(shot(3))
+    assert best(counted) == best(unknown) == "robot"
+    assert counted.confidence < unknown.confidence - 0.1
+
+
+async def test_a_bank_that_cannot_be_used_is_told_of_and_costs_nothing_else():
+    world = World(STOCK, tuning=replace(UNTUNED, refusal="the query bank is of another model"))
+    answer = await world.scan(shot(3))
+    assert (answer.outcome, best(answer), answer.ranking.mode) == ("matched", "robot", "none")
+    assert parts(answer)["rerank"].reason == "the query bank is of another model"
+    assert parts(answer)["rerank"].fallback == "ranked by similarity alone"
+    assert not world.index.asked[0][2], "no vectors are needed"
+    assert (await world.scan(shot(99))).outcome == "not_in_catalogue"
 
 
 async def test_a_picture_in_two_shards_votes_once():

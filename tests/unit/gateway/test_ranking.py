@@ -1,119 +1,34 @@
-"""k-reciprocal re-ranking against a plain version written from the paper, and what it is good for."""
+"""Order by similarity, the query bank and query expansion, each against a slow and obvious version."""
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from services.gateway.ranking import DEFAULT_RULE, by_similarity, centred, k_reciprocal, rank
-from shiwu.inference.manifest import DomainMeans, RerankRule
-from tests.unit.gateway import k_reciprocal_oracle as oracle
-
-
-def rule(k1=20, k2=6, lambda_=0.3):
-    return RerankRule.model_validate({"k1": k1, "k2": k2, "lambda": lambda_, "centre": False})
+from services.gateway.query_bank import QueryBank, hubness
+from services.gateway.query_expansion import QueryExpansion
+from services.gateway.ranking import by_similarity
+from shiwu.inference.manifest import QueryBankRule, QueryExpansionRule
 
 
 def unit(vectors):
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def pool(seed, n, dimension=32, classes=6, noise=0.7):
-    """A query and n candidates around some class centres."""
-    random = np.random.default_rng(seed)
-    centres = random.normal(size=(classes, dimension))
-    return unit(centres[random.integers(classes, size=n + 1)] + noise * random.normal(size=(n + 1, dimension)))
+def drawn(seed, n, dimension=16):
+    return unit(np.random.default_rng(seed).normal(size=(n, dimension)))
 
 
-@pytest.mark.parametrize(
-    ("n", "k1", "k2", "lambda_"),
-    [
-        (40, 20, 6, 0.3),
-        (40, 5, 2, 0.0),
-        (30, 7, 1, 0.2),
-        (25, 4, 3, 0.9),
-        (22, 20, 6, 0.3),
-        (12, 1, 1, 0.3),
-        (1, 3, 2, 0.3),
-    ],
-)
-@pytest.mark.parametrize("seed", range(3))
-def test_equals_the_paper(n, k1, k2, lambda_, seed):
-    vectors = pool(seed, n)
-    expected = oracle.final_distances(vectors, k1, k2, lambda_)
-    assert k_reciprocal(vectors, rule(k1, k2, lambda_)) == pytest.approx(expected, abs=1e-5)
+def dot(one, other):
+    return math.fsum(a * b for a, b in zip(one, other, strict=True))
 
 
-def test_equals_the_paper_with_a_hundred_candidates():
-    vectors = pool(7, 100, 256, 12)
-    assert k_reciprocal(vectors, rule()) == pytest.approx(oracle.final_distances(vectors, 20, 6, 0.3), abs=1e-5)
-
-
-def test_equals_the_paper_where_distances_are_equal():
-    vectors = pool(3, 40)
-    vectors[10:18] = vectors[5]
-    vectors[20:25] = vectors[0]
-    # Small whole numbers: their products, and so all distances between duplicates, are exact.
-    vectors = np.sign(vectors).astype(np.float32) / np.float32(np.sqrt(32))
-    assert k_reciprocal(vectors, rule(8, 3)) == pytest.approx(oracle.final_distances(vectors, 8, 3, 0.3), abs=1e-5)
-
-
-def test_the_oracle_agrees_with_a_case_worked_by_hand():
-    """Two pairs on a line of angles 0, 10, 90, 100 degrees, k1 = k2 = 1: R*(p) is p and its partner."""
-    angles = np.radians([0.0, 10.0, 90.0, 100.0])
-    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    distances = 1.0 - np.cos(angles)
-    # V_0 and V_1 hold 1 and w = exp(-(1 - cos 10 deg)) at each other's places: min sums to 2 w, max to 2.
-    shared = np.exp(-distances[1])
-    expected = [0.7 * (1 - shared) + 0.3 * distances[1], 0.7 + 0.3 * distances[2], 0.7 + 0.3 * distances[3]]
-    assert oracle.final_distances(vectors, 1, 1, 0.3) == pytest.approx(expected, abs=1e-5)
-    assert k_reciprocal(vectors, rule(1, 1)) == pytest.approx(expected, abs=1e-5)
-
-
-def clusters(offset, seed=0):
-    """One photo each of 5 products with 6 pictures; all photos are moved by one offset, as by another camera."""
-    random = np.random.default_rng(seed)
-    products = random.normal(size=(5, 64))
-    labels = np.repeat(np.arange(5), 6)
-    gallery = unit(products[labels] + 1.2 * random.normal(size=(30, 64)))
-    direction = random.normal(size=64) * offset
-    queries = unit(products + 1.6 * random.normal(size=(5, 64)) + direction)
-    means = DomainMeans(photo=tuple(queries.mean(axis=0)), merchant=tuple(gallery.mean(axis=0)))
-    return queries, gallery, labels, means
-
-
-def average_precision(order, relevant):
-    hits = relevant[order]
-    return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
-
-
-def test_the_domain_mode_helps_across_the_gap_where_the_plain_one_does_not():
-    scores = {mode: [] for mode in ("none", "plain", "domain")}
-    for seed in range(8):
-        queries, gallery, labels, means = clusters(1.2, seed)
-        for label, query in enumerate(queries):
-            for mode, values in scores.items():
-                plain = by_similarity((gallery @ query).tolist())
-                result = rank(query, gallery, plain, mode, rule(5, 3), means)
-                assert result.mode == mode
-                values.append(average_precision(result.order, labels == label))
-    means = {mode: np.mean(values) for mode, values in scores.items()}
-    assert means["domain"] > means["none"] + 0.05
-    assert means["domain"] > means["plain"]
-
-
-@pytest.mark.parametrize("mode", ["plain", "domain"])
-def test_falls_back_to_similarity_where_it_cannot_help(mode):
-    vectors = pool(1, 21)
-    plain = by_similarity((vectors[1:] @ vectors[0]).tolist())
-    means = DomainMeans(photo=(0.0,) * 32, merchant=(0.0,) * 32)
-    assert rank(vectors[0], vectors[1:], plain, mode, rule(20), means) is plain
-    assert rank(vectors[0], vectors[1:], plain, mode, rule(5, lambda_=1.0), means) is plain
-    assert rank(vectors[0], vectors[1:], plain, mode, rule(19), means).mode == mode
-    assert rank(vectors[0], vectors[1:], plain, mode, rule(19), None).mode == "plain"
+def plainly(query, gallery):
+    return by_similarity((gallery @ query).tolist())
 
 
 def test_order_by_similarity_is_stable():
@@ -123,28 +38,83 @@ def test_order_by_similarity_is_stable():
     assert by_similarity([]).order.tolist() == []
 
 
-def test_centring_makes_unit_vectors_of_all_but_the_mean_itself():
-    vectors = pool(2, 10)
-    moved = centred(vectors, tuple(vectors[0]))
-    assert np.linalg.norm(moved, axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert (moved[0] == vectors[0]).all()
-    expected = vectors[3] - vectors[0]
-    assert moved[3] == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
+class TestQueryBank:
+    @pytest.mark.parametrize("neighbours", [1, 3, 40, 99])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_equals_the_definition(self, seed, neighbours):
+        query, gallery, bank = drawn(seed, 1)[0], drawn(seed + 10, 25), drawn(seed + 20, 40)
+        expected = []
+        for picture in gallery.tolist():
+            cosines = sorted((dot(picture, past) for past in bank.tolist()), reverse=True)
+            attraction = math.fsum(cosines[:neighbours]) / len(cosines[:neighbours])
+            expected.append(1.0 - (dot(picture, query.tolist()) - 0.3 * attraction))
+        rule = QueryBankRule(neighbours=neighbours, weight=0.3)
+        ranking = QueryBank(rule, bank).rank(query, gallery, plainly(query, gallery))
+        assert ranking.distances == pytest.approx(expected, abs=1e-5)
+        assert ranking.order.tolist() == sorted(range(25), key=lambda i: ranking.distances[i])
+        assert ranking.hubness == pytest.approx(hubness(gallery, bank, neighbours))
+        assert ranking.mode == "query-bank"
+
+    def test_weighs_nothing_at_weight_nought(self):
+        query, gallery = drawn(0, 1)[0], drawn(1, 20)
+        plain = plainly(query, gallery)
+        ranking = QueryBank(QueryBankRule(neighbours=2, weight=0.0), drawn(2, 9)).rank(query, gallery, plain)
+        assert ranking.order.tolist() == plain.order.tolist()
+
+    def test_a_hub_that_attracts_all_queries_no_longer_wins(self):
+        """All photos share a direction, one catalogue picture lies along it: it is nearest to every photo."""
+        random = np.random.default_rng(5)
+        shared = unit(random.normal(size=64))
+        products = drawn(6, 12, 64)
+        gallery = np.concatenate([products, shared[None]])
+        photos = unit(products + 1.5 * shared + 0.08 * random.normal(size=(12, 64)))
+        others = unit(drawn(7, 80, 64) + 1.5 * shared)  # past queries are of other products
+        bank = QueryBank(QueryBankRule(neighbours=10, weight=1.0), others)
+        before = [int(plainly(photo, gallery).order[0]) for photo in photos]
+        after = [int(bank.rank(photo, gallery, plainly(photo, gallery)).order[0]) for photo in photos]
+        assert before == [12] * 12
+        assert after == list(range(12))
 
 
-def test_is_far_faster_than_the_plain_version():
-    """Interleaved, so that whatever else the machine does weighs on both; with one BLAS thread, as in the gateway."""
-    vectors = pool(5, 100, 256)
-    fast, slow = [], []
+class TestQueryExpansion:
+    @pytest.mark.parametrize(("pictures", "alpha"), [(1, 0.0), (3, 3.0), (99, 1.5)])
+    def test_equals_the_definition(self, pictures, alpha):
+        query, gallery = drawn(3, 1)[0], drawn(4, 15)
+        nearest = sorted(range(15), key=lambda i: -float(gallery[i] @ query))[:pictures]
+        total = [float(x) for x in query]
+        for i in nearest:
+            weight = max(float(gallery[i] @ query), 0.0) ** alpha
+            total = [t + weight * float(x) for t, x in zip(total, gallery[i], strict=True)]
+        length = math.sqrt(sum(t * t for t in total))
+        expected = [1.0 - dot(total, row) / length for row in gallery.tolist()]
+        reranker = QueryExpansion(QueryExpansionRule(pictures=pictures, alpha=alpha))
+        ranking = reranker.rank(query, gallery, plainly(query, gallery))
+        assert ranking.distances == pytest.approx(expected, abs=1e-5)
+        assert ranking.mode == "query-expansion"
+
+    def test_brings_the_other_views_of_what_was_found(self):
+        """The photo sees one side of the product; another picture shows that side and the other one."""
+        front, back, other = np.eye(3, 3, dtype=np.float32)
+        query = unit(front + 0.3 * other)
+        gallery = unit(np.stack([front + 0.6 * back, back, other]))
+        plain = plainly(query, gallery)
+        assert plain.order.tolist() == [0, 2, 1]
+        ranking = QueryExpansion(QueryExpansionRule(pictures=1, alpha=1.0)).rank(query, gallery, plain)
+        assert ranking.order.tolist() == [0, 1, 2]
+
+    def test_a_single_candidate_stays(self):
+        query, gallery = drawn(0, 1)[0], drawn(1, 1)
+        plain = plainly(query, gallery)
+        assert QueryExpansion(QueryExpansionRule(pictures=2, alpha=3.0)).rank(query, gallery, plain) is plain
+
+
+def test_a_bank_of_thousands_of_queries_takes_few_milliseconds():
+    query, gallery = drawn(0, 1, 256)[0], drawn(1, 100, 256)
+    bank = QueryBank(QueryBankRule(neighbours=5, weight=0.2), drawn(2, 2700, 256))
+    plain, taken = plainly(query, gallery), []
     with threadpool_limits(limits=1, user_api="blas"):
-        for _ in range(2):
-            slow.append(_seconds(lambda: oracle.final_distances(vectors, 20, 6, 0.3)))
-            fast += [_seconds(lambda: k_reciprocal(vectors, DEFAULT_RULE)) for _ in range(20)]
-    assert np.median(fast) * 100 < np.median(slow)
-    assert min(fast) < 0.001
-
-
-def _seconds(work):
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+        for _ in range(15):
+            start = time.process_time()
+            bank.rank(query, gallery, plain)
+            taken.append(time.process_time() - start)
+    assert min(taken) < 0.020

@@ -1,0 +1,272 @@
+"""Draws what the tuned parameters of an embedder do: vote, re-ranking and acceptance, as OUT.md with figures in OUT/.
+
+python -m evaluation.curves --data DIR [--out docs/tuning]
+
+It shows what `python -m evaluation.tune --write` has frozen in the embedder's manifest, on the same photos and on those
+of products that nothing was fitted to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from evaluation.calibration import accept_curve, expected_calibration_error, reliability
+from evaluation.figures import draw_acceptance, draw_gains, draw_rerank, draw_vote
+from evaluation.fitting import Judged, accuracy_of, detected, judge, macro_accuracy, probabilities, voted
+from evaluation.metrics import Retrieval
+from evaluation.observing import Observation, Scans, World, observe
+from evaluation.reranking import best_of_each_kind, milliseconds, quality, try_all
+from evaluation.stages import Stages
+from evaluation.tune import FALSE_ACCEPTS, accepted_shares, reranker_of
+from services.gateway.ranking import Reranker
+from shiwu.inference.manifest import AcceptanceRule, EmbedderManifest, Tuning, VoteRule, read_manifest
+
+_VOTE_VALUES: Final[Mapping[str, Sequence[float]]] = {
+    "neighbours": range(5, 51, 5),
+    "detector_weight": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+    "temperature": [0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3],
+    "rank_decay": [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0],
+}
+_TIMED: Final = 60
+
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Writes the page and its figures, and prints the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the image sets")
+    parser.add_argument("--out", type=Path, default=Path("docs/tuning"), help="page without its .md, folder of figures")
+    parser.add_argument("--detector", type=Path, default=Path("models/detector-lite0"))
+    parser.add_argument("--embedder", type=Path, default=Path("models/embedder-lite0"))
+    options = parser.parse_args()
+    manifest = read_manifest(options.embedder)
+    if not isinstance(manifest, EmbedderManifest) or manifest.tuning is None:
+        msg = f"{options.embedder} is no tuned embedder; run python -m evaluation.tune --write first"
+        raise SystemExit(msg)
+    stages = Stages(options.detector, options.embedder)
+    options.out.mkdir(parents=True, exist_ok=True)
+    machine = f"{os.cpu_count()} {platform.machine()} cores, Python {platform.python_version()}"
+    caption = (
+        f"grocery, Luma, YCB, Caltech-101 and clothing photos; {read_manifest(options.detector).id}, {manifest.id}; "
+        f"{machine}; {datetime.now(UTC):%Y-%m-%d}"
+    )
+    with threadpool_limits(limits=1, user_api="blas"):
+        world = asyncio.run(observe(options.data, stages))
+        page = _page(world, manifest.tuning, caption, options.out)
+    options.out.with_suffix(".md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+def _page(world: World, tuning: Tuning, caption: str, out: Path) -> str:
+    reranker = reranker_of(tuning, world)
+    parts = [
+        "# Tuning",
+        f"What `python -m evaluation.tune` has chosen for the released embedder, drawn by `python -m evaluation.curves`"
+        f" ({caption}). The embedder was not trained, and nothing was fitted, on the products called unseen.",
+        _vote(world.votes, tuning.vote, caption, out),
+        _rerank(world, tuning, caption, out),
+        _acceptance(world, tuning.acceptance, reranker, caption, out),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _vote(observations: Sequence[Observation], rule: VoteRule, caption: str, out: Path) -> str:
+    curves = {
+        name: (values, vote_curve(observations, rule, name, values), float(getattr(rule, name)))
+        for name, values in _VOTE_VALUES.items()
+    }
+    rows = category_rows(observations, rule)
+    truth = [each.category for each in observations]
+    alone = macro_accuracy(truth, [detected(each) for each in observations])
+    vote = accuracy_of(observations, rule)
+    draw_vote(curves, alone, caption, out / "vote.png")
+    draw_gains(rows, caption, out / "vote-gain.png")
+    table = _table(
+        ["category", "photos", "detector alone", "vote", "gain, points"],
+        [
+            [name, str(count), f"{before:.3f}", f"{after:.3f}", f"{100 * (after - before):+.1f}"]
+            for name, count, before, after in [*rows, ("mean of the categories", len(truth), alone, vote)]
+        ],
+    )
+    numbers = _table(
+        ["neighbours k", *(str(int(k)) for k in curves["neighbours"][0])],
+        [["accuracy", *(f"{value:.3f}" for value in curves["neighbours"][1])]],
+    )
+    return "\n\n".join(
+        [
+            "## Category vote",
+            f"k {rule.neighbours}, detector's share {rule.detector_weight}, temperature {rule.temperature}, rank decay"
+            f" {rule.rank_decay} ([what they mean](../services/classifier/voting.py)). {len(truth)} validation photos,"
+            " each without the pictures of its own product.",
+            numbers,
+            f"![accuracy against each parameter]({out.name}/vote.png)",
+            table,
+            f"![gain a category]({out.name}/vote-gain.png)",
+        ]
+    )
+
+
+def vote_curve(
+    observations: Sequence[Observation], rule: VoteRule, parameter: str, values: Sequence[float]
+) -> list[float]:
+    """The mean accuracy of the categories at each value of one parameter, the others as in the rule."""
+    kind = int if parameter == "neighbours" else float
+    return [accuracy_of(observations, rule.model_copy(update={parameter: kind(value)})) for value in values]
+
+
+def category_rows(observations: Sequence[Observation], rule: VoteRule) -> list[tuple[str, int, float, float]]:
+    """Of each category its photos, and the share of them put right by the detector alone and by the vote."""
+    rows = []
+    for category in sorted({each.category for each in observations}):
+        own = [each for each in observations if each.category == category]
+        alone = float(np.mean([detected(each) == category for each in own]))
+        rows.append((category, len(own), alone, float(np.mean([voted(each, rule) == category for each in own]))))
+    return rows
+
+
+def _rerank(world: World, tuning: Tuning, caption: str, out: Path) -> str:
+    tried = try_all({name: scans.present for name, scans in world.tuned_on.items()}, world.bank, world.means)
+    frozen = next((each for each in tried if each.way.rule == tuning.rerank), tried[0])
+    shown = [frozen if each.way.kind == frozen.way.kind else each for each in best_of_each_kind(tried)]
+    unseen = {
+        each.way.kind: {name: quality(scans.present, each.way.order) for name, scans in world.unseen.items()}
+        for each in shown
+    }
+    everywhere = {each.way.kind: {**each.qualities, **_unseen_names(unseen[each.way.kind])} for each in shown}
+    base = everywhere["none"]
+    gains = {
+        kind: {name: each.mean_average_precision - base[name].mean_average_precision for name, each in values.items()}
+        for kind, values in everywhere.items()
+        if kind != "none"
+    }
+    draw_rerank(gains, frozen.way.kind, caption, out / "rerank.png")
+    photos = [each for scans in world.tuned_on.values() for each in scans.present if each.own_row is None][:_TIMED]
+    rows = [
+        [
+            f"**{each.way.kind}**" if each is frozen else each.way.kind,
+            each.way.parameters,
+            f"{each.mean_average_precision:.4f}",
+            "yes" if each.costs_nothing(tried[0]) else "no",
+            f"{milliseconds(photos, each.way):.2f}",
+        ]
+        for each in shown
+    ]
+    sizes = {name: len(scans.present) for name, scans in world.tuned_on.items()}
+    sizes |= {name: len(scans.present) for name, scans in _unseen_names(world.unseen).items()}
+    details = [
+        [f"{name} ({sizes[name]})", *(_cell(everywhere[each.way.kind][name]) for each in shown)] for name in base
+    ]
+    return "\n\n".join(
+        [
+            "## Re-ranking",
+            f"{len(tried)} rules, the best of each kind; chosen: **{frozen.way.kind}**. A rule must cost no set of"
+            " photos recall@1 or recall@5 beyond half a point, and must gain more than that in mAP, the mean over the"
+            " sets that it is chosen on. Milliseconds are one photo's CPU time, its candidates' vectors"
+            " being at hand. Neighbour lists are measured as search would store them, not served.",
+            _table(["kind", "best parameters", "mean mAP", "costs no recall", "CPU ms"], rows),
+            "Recall@1, recall@5 and mAP of each set, photos in brackets; the last rows are of products that nothing was"
+            " chosen on.",
+            _table(["set", *(each.way.kind for each in shown)], details),
+            f"![gain of each kind]({out.name}/rerank.png)",
+        ]
+    )
+
+
+def _unseen_names(sets: Mapping[str, T]) -> dict[str, T]:
+    return {f"unseen {name}": value for name, value in sets.items()}
+
+
+def _cell(quality: Retrieval) -> str:
+    return f"{quality.recall_1:.3f} {quality.recall_5:.3f} {quality.mean_average_precision:.3f}"
+
+
+def _acceptance(world: World, rule: AcceptanceRule, reranker: Reranker | None, caption: str, out: Path) -> str:
+    fitted, unseen = judge(world.tuned_on, reranker), judge(world.unseen, reranker)
+    bins = reliability(probabilities(unseen, rule), *_outcomes(unseen))
+    error = expected_calibration_error(bins)
+    fitted_error = expected_calibration_error(reliability(probabilities(fitted, rule), *_outcomes(fitted)))
+    curves = {}
+    for name, judged in (("fitted to", fitted), ("unseen", unseen)):
+        right, weights = _outcomes(judged)
+        present = np.array([each.present for each in judged])
+        absent_accepted, rightly, _ = accepted_shares(judged, rule)
+        curve = accept_curve(probabilities(judged, rule), right, present, weights)
+        curves[name] = (curve, (absent_accepted, rightly))
+    draw_acceptance(bins, error, curves, FALSE_ACCEPTS, caption, out / "acceptance.png")
+    signs = {"similarity": rule.similarity, "lead": rule.margin, "hubness": rule.hubness, "agreement": rule.agreement}
+    weights_said = ", ".join(f"{name} {weight:g}" for name, weight in signs.items() if weight)
+    return "\n\n".join(
+        [
+            "## Acceptance",
+            f"The probability that the top product is right is a logistic regression with bias {rule.bias:g} and the"
+            f" weights {weights_said}. Its thresholds are the lowest that accept at most {FALSE_ACCEPTS:.0%} of the"
+            " photos whose product is taken out of the catalogue, each set counting as much as any other.",
+            f"Expected calibration error: {fitted_error:.3f} where it was fitted, **{error:.3f}** on unseen products"
+            f" ({len(unseen)} answers).",
+            _table(
+                ["said", "answers", "mean said", "right"],
+                [
+                    [f"{each.low:.1f} to {each.high:.1f}", str(each.answers), f"{each.said:.2f}", f"{each.right:.2f}"]
+                    for each in bins
+                ],
+            ),
+            f"![reliability, and what a threshold buys]({out.name}/acceptance.png)",
+            _thresholds(fitted, unseen, rule),
+            _table(
+                ["set", "photos", "absent accepted", "present answered rightly", "wrongly", "top product right"],
+                [
+                    [name, *_accepted_row(scans, name, rule, reranker)]
+                    for name, scans in {**world.tuned_on, **_unseen_names(world.unseen)}.items()
+                ],
+            ),
+        ]
+    )
+
+
+def _accepted_row(scans: Scans, name: str, rule: AcceptanceRule, reranker: Reranker | None) -> list[str]:
+    judged = judge({name: scans}, reranker)
+    top = np.mean([each.right for each in judged if each.present])
+    return [str(len(scans.present)), *(f"{share:.2f}" for share in accepted_shares(judged, rule)), f"{top:.2f}"]
+
+
+def _outcomes(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([each.right for each in judged]), np.array([each.weight for each in judged])
+
+
+def _thresholds(fitted: Sequence[Judged], unseen: Sequence[Judged], rule: AcceptanceRule) -> str:
+    rows = []
+    for category in sorted({each.category for each in fitted}):
+        own = [each for each in fitted if each.category == category]
+        other = [each for each in unseen if each.category == category]
+        limit = rule.thresholds.get(category)
+        said = f"{limit:.3f}" if limit is not None else f"{rule.threshold:.3f} (common)"
+        rows.append([category, said, *_shares(own, rule), *_shares(other, rule)])
+    heads = ["category", "threshold", "absent accepted", "answered rightly", "unseen: accepted", "unseen: rightly"]
+    return _table(heads, rows)
+
+
+def _shares(judged: Sequence[Judged], rule: AcceptanceRule) -> list[str]:
+    if not judged:
+        return ["", ""]
+    absent, rightly, _ = accepted_shares(judged, rule)
+    return [f"{absent:.2f}", f"{rightly:.2f}"]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+if __name__ == "__main__":
+    main()
