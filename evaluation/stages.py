@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from services.catalog import pictures as stocking
+from services.catalog.peers import EmbeddingModel, FoundObject
 from services.catalog.resources import Article, Description
 from services.catalog.sql import SqlStore
 from services.classifier.voting import Neighbour, vote
@@ -13,7 +17,7 @@ from services.detector.detection import Detector
 from services.embedder.embedding import Embedder
 from services.gateway import cropping
 from services.gateway.answer import Rules
-from services.gateway.pictures import Picture, cropped, prepared
+from services.gateway.pictures import Picture, cropped, prepared, shrunk
 from services.gateway.ports import (
     Box,
     Detected,
@@ -43,6 +47,11 @@ _DETECTOR_SIZE = 320
 def read(data: bytes) -> Picture:
     """A picture's file as the gateway decodes it."""
     return prepared(decode(data, Limits(), _DECODE_SIDE).pixels, _DETECTOR_SIZE)
+
+
+def turned(picture: Picture) -> Picture:
+    """The picture as a phone held on its side would have made it, a quarter turn anticlockwise."""
+    return prepared(np.ascontiguousarray(np.rot90(picture.pixels)), _DETECTOR_SIZE)
 
 
 class LocalDetector:
@@ -81,10 +90,8 @@ class LocalEmbedder:
     async def models(self, *, seconds: float) -> Sequence[EmbedderModel]:
         return [self.model]
 
-    async def embed(self, crop: Image, model: EmbedderModel, *, seconds: float) -> Vector:
-        vectors = await self._embedder.embed([self._embedder.views(crop)])
-        vector: Vector = vectors[0]
-        return vector
+    async def embed(self, crops: Sequence[Image], model: EmbedderModel, *, seconds: float) -> Sequence[Vector]:
+        return list(await self._embedder.embed([self._embedder.views(crop) for crop in crops]))
 
 
 @dataclass(frozen=True)
@@ -105,13 +112,31 @@ class Stages:
     async def see(self, data: bytes) -> View:
         """The view of a picture's file."""
         picture = read(data)
+        choice = await self.choose(picture)
+        vectors = await self.embed(picture, [choice.box])
+        return View(choice.main.categories if choice.main else (), vectors[0])
+
+    async def choose(self, picture: Picture) -> cropping.Choice:
+        """The box that a scan looks at first."""
         detection = await self.detector.detect(picture.small, seconds=60)
         rules = Rules()
-        choice = cropping.choose(detection.objects, None, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
+        return cropping.choose(detection.objects, None, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
+
+    async def embed(self, picture: Picture, boxes: Sequence[Box]) -> Sequence[Vector]:
+        """The vector of each box."""
         model = self.embedder.model
-        crop = cropped(picture.pixels, choice.box, margin=model.crop_margin, size=model.input_size)
-        vector = await self.embedder.embed(crop, model, seconds=60)
-        return View(choice.main.categories if choice.main else (), vector)
+        crops = [cropped(picture.pixels, box, margin=model.crop_margin, size=model.input_size) for box in boxes]
+        return await self.embedder.embed(crops, model, seconds=60)
+
+    async def stock(self, data: bytes, category: str | None) -> Vector:
+        """A merchant's picture as the catalogue takes it in: cropped to the thing of the product's category."""
+        pixels = stocking.from_file(data, Limits()).photo.pixels
+        detection = await self.detector.detect(shrunk(pixels, _DETECTOR_SIZE), seconds=60)
+        objects = [FoundObject(each.box, each.score, each.categories[0][0]) for each in detection.objects]
+        how = self.embedder.model
+        model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size)
+        crop = stocking.crop_for(pixels, stocking.main_product(objects, category or ""), model)
+        return (await self.embedder.embed([crop], how, seconds=60))[0]
 
 
 class LocalIndex:

@@ -135,4 +135,5 @@ class Lookup:
     async def _embedded_by(self, model: EmbedderModel, models: Models, view: View, progress: Progress) -> _Embedded:
         crop = cropped(view.photo, view.box, margin=model.crop_margin, size=model.input_size)
         seconds = progress.budget(self._limits.embed, share=0.6)
-        return _Embedded(models, model, crop, await self._embedder.embed(crop, model, seconds=seconds))
+        vectors = await self._embedder.embed([crop], model, seconds=seconds)
+        return _Embedded(models, model, crop, vectors[0])

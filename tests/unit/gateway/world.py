@@ -116,14 +116,14 @@ class TileEmbedder(Part):
         self.lists += 1
         return self.serving
 
-    async def embed(self, crop, model, *, seconds):
+    async def embed(self, crops, model, *, seconds):
         await self.begin(seconds)
         if model.id not in {each.id for each in self.serving}:
             raise NotFoundError(f"embedder: no model {model.id}")
         if model.categories and self.own_error:
             raise self.own_error
-        self.crops.append(crop.shape)
-        return embed(crop, salt=bool(model.categories))
+        self.crops += [crop.shape for crop in crops]
+        return [embed(crop, salt=bool(model.categories)) for crop in crops]
 
 
 @dataclass(frozen=True)
