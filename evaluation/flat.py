@@ -4,8 +4,8 @@ python -m evaluation.flat [--count N] [--seed S] [--data DIR] [--models DIR] [--
 
 The products are drawn (evaluation.flat_covers) and the photos are simulated phone shots of them, each cover's one shot
 against all covers. Crops and vectors are made by the services' own code, merchants' pictures as the catalogue takes
-them in. Rows: the cover's true box, the region that a scan looks at first, the same after a quarter turn of the photo,
-the centre and the whole photo.
+them in. Rows: the cover's true box, the region that a scan looks at first, the one that it chooses in the end, the
+centre, the whole photo; and the first three after a quarter turn of the photo.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,19 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from evaluation.flat_covers import Cover, covers
-from evaluation.flat_shots import FlatShot, flat_shots, read_backgrounds
+from evaluation.flat_shots import flat_shots, read_backgrounds
+from evaluation.looking import compared
 from evaluation.metrics import Retrieval, interval, rank_of, retrieval
+from evaluation.photo_sets import Entry
+from evaluation.region_fitting import pick
 from evaluation.stages import Stages, read, turned
-from services.gateway.ports import Box
+from services.gateway.pictures import Picture
+from services.gateway.ports import Box, Vector
+from shiwu.inference.manifest import RegionRule
 
 Vectors = NDArray[np.float32]
 
-_WHOLE = Box(0.0, 0.0, 1.0, 1.0)
-_CENTRE = Box(0.2, 0.2, 0.8, 0.8)
+_TURNED = ("exact box", "first region", "chosen region")
 
 
 def main() -> None:
@@ -57,27 +62,45 @@ def main() -> None:
 
 async def _measured(options: argparse.Namespace) -> dict[str, Any]:
     stages = Stages(options.models / "detector-lite0", options.models / "embedder-lite0")
+    tuning = stages.embedder.manifest.tuning
     products = covers(options.count, options.seed)
     gallery = np.stack([await stages.stock(_png(each), each.category) for each in tqdm(products, "pictures")])
+    looks = _Looks(stages, [_entry(each) for each in products], gallery, tuning.regions if tuning else None)
     queries: dict[str, list[Any]] = {}
     shots = flat_shots(products, options.seed, read_backgrounds(options.data))
     for shot in tqdm(shots, "photos", total=len(products)):
-        for region, vector in (await _looked(stages, shot)).items():
+        picture = read(shot.photo)
+        vectors = await looks.vectors(shot.cover, picture, shot.box)
+        across = await looks.vectors(shot.cover, turned(picture), _turned_box(shot.box))
+        vectors |= {f"{region}, turned": across[region] for region in _TURNED}
+        for region, vector in vectors.items():
             queries.setdefault(region, []).append(vector)
     rows = {region: _row(np.stack(vectors), gallery, products) for region, vectors in queries.items()}
     return {"model": stages.embedder.model.id, "count": len(products), "seed": options.seed, "rows": rows}
 
 
-async def _looked(stages: Stages, shot: FlatShot) -> Mapping[str, Any]:
-    """The vector of every region that is compared."""
-    picture = read(shot.photo)
-    first = (await stages.choose(picture)).box
-    vectors = await stages.embed(picture, [shot.box, first, _CENTRE, _WHOLE])
-    across = turned(picture)
-    beside = (await stages.choose(across)).box
-    vectors_across = await stages.embed(across, [_turned_box(shot.box), beside])
-    names = ("exact box", "first region", "centre", "whole", "exact box, turned", "first region, turned")
-    return dict(zip(names, [*vectors, *vectors_across], strict=True))
+@dataclass(frozen=True)
+class _Looks:
+    """Looks at shots. gallery: the entries' vectors, (n, dimension)."""
+
+    stages: Stages
+    entries: Sequence[Entry]
+    gallery: Vectors
+    rule: RegionRule | None
+
+    async def vectors(self, cover: Cover, picture: Picture, exact: Box) -> dict[str, Vector]:
+        """Of every region that is compared. exact: where the cover is."""
+        look = await self.stages.look(picture)
+        looked = compared("flat", _entry(cover), look, self.entries, self.gallery)
+        taken = (pick(looked, self.rule) or 0) if self.rule else 0
+        [own] = await self.stages.embed(picture, [exact])
+        by_kind = {region.kind: vector for region, vector in zip(look.regions, look.vectors, strict=True)}
+        chosen = {"first region": look.vectors[0], "chosen region": look.vectors[taken]}
+        return {"exact box": own, **chosen, "centre": by_kind["centre"], "whole": by_kind["whole"]}
+
+
+def _entry(cover: Cover) -> Entry:
+    return Entry(cover.product_id, cover.product_id, cover.family, cover.category, lambda: _png(cover))
 
 
 def _row(queries: Vectors, gallery: Vectors, products: Sequence[Cover]) -> dict[str, Any]:

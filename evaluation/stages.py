@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.catalog import pictures as stocking
 from services.catalog.peers import EmbeddingModel, FoundObject
@@ -32,8 +34,17 @@ from services.gateway.ports import (
     Vector,
     Vote,
 )
+from services.gateway.regions import Region, regions
 from services.search.index import ShardedIndex
-from shiwu.inference.manifest import DetectorManifest, EmbedderManifest, VoteRule, read_manifest
+from shiwu.inference.manifest import (
+    DetectorManifest,
+    EmbedderManifest,
+    RegionKind,
+    RegionRule,
+    RegionScore,
+    VoteRule,
+    read_manifest,
+)
 from shiwu.inference.opening import open_model
 from shiwu.vision.decode import Limits, decode
 from shiwu.vision.resize import Image
@@ -64,6 +75,7 @@ class LocalDetector:
             raise TypeError(msg)
         self._detector = Detector(manifest, open_model(directory))
         self._labels = manifest.labels
+        self.id = manifest.id
 
     async def detect(self, photo: Image, *, seconds: float) -> Detection:
         found = await self._detector.detect(photo)
@@ -102,6 +114,24 @@ class View:
     vector: Vector
 
 
+@dataclass(frozen=True)
+class Look:
+    """The parts of a picture that a scan may search for."""
+
+    regions: Sequence[Region]
+    """The one that it looks at first at the front."""
+    vectors: NDArray[np.float32]
+    """(n, dimension)."""
+
+
+EVERY_KIND: Final = RegionRule(
+    scores=dict.fromkeys(get_args(RegionKind), RegionScore(bias=0, similarity=1, margin=0, score=0, area=0)),
+    sure=1.0,
+    lead=0.0,
+)
+"""Looks at all parts of a photo."""
+
+
 class Stages:
     """Decode, detect, crop and embed, as the gateway does it."""
 
@@ -115,6 +145,11 @@ class Stages:
         choice = await self.choose(picture)
         vectors = await self.embed(picture, [choice.box])
         return View(choice.main.categories if choice.main else (), vectors[0])
+
+    async def look(self, picture: Picture, rule: RegionRule = EVERY_KIND) -> Look:
+        """All parts of a picture that a scan by the rule may search for."""
+        parts = regions(await self.choose(picture), Rules().centre_share, rule)
+        return Look(parts, np.stack(await self.embed(picture, [each.box for each in parts])))
 
     async def choose(self, picture: Picture) -> cropping.Choice:
         """The box that a scan looks at first."""

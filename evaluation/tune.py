@@ -2,10 +2,12 @@
 
 python -m evaluation.tune --data DIR [--write]
 
-The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
-categories, training pictures with a category. Re-ranking and acceptance are fitted to photos of every second product
-that the embedder was never trained on, against the catalogue's side of all such products: a catalogue that an embedder
-knows from training is nobody's. Re-ranking must hold in a mixed catalogue, too. The other photos stay unseen.
+Which part of a photo is searched for is fitted to photos of every second style of every set (evaluation.photo_sets);
+all that follows is fitted to what is then searched for. The vote is fitted to validation photos of every category,
+against merchants' pictures and, since these are of few categories, training pictures with a category. Re-ranking and
+acceptance are fitted to photos of every second product that the embedder was never trained on, against the catalogue's
+side of all such products: a catalogue that an embedder knows from training is nobody's. Re-ranking must hold in a
+mixed catalogue, too. The other photos stay unseen.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,10 @@ from evaluation.fitting import (
     macro_accuracy,
     voted,
 )
-from evaluation.stages import Stages
+from evaluation.looking import Looker, compared
+from evaluation.photo_sets import entry_of, every_second_style, tuning_sets
+from evaluation.region_fitting import fit_regions, pick
+from evaluation.stages import Look, Stages, read
 from offline.training.embedder.split import DATASETS, split_items
 from offline.training.items import Item, load_items
 from services.classifier.voting import Neighbour
@@ -42,6 +47,7 @@ from shiwu.inference.manifest import (
     AcceptanceRule,
     DomainMeans,
     EmbedderManifest,
+    RegionRule,
     RerankRule,
     Tuning,
     VoteRule,
@@ -64,24 +70,29 @@ class Shown:
     item: Item
     detector: Sequence[tuple[str, float]]
     vector: NDArray[np.float32]
+    look: Look | None = None
+    """All parts of it that a scan may search for."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Pictures of the catalogue and their vectors, (n, dimension)."""
+    """Pictures of the catalogue and their vectors, (n, dimension). regions: how scans choose what they search for."""
 
     name: str
     items: Sequence[Item]
     vectors: Vectors
+    regions: RegionRule | None = None
 
     def nearest(self, shown: Shown, *, without: str | None = None) -> Observation:
         """The nearest pictures, without the photo itself and without the product `without`."""
-        similarities = self.vectors @ shown.vector
-        order = [
-            int(i)
-            for i in np.argsort(-similarities, kind="stable")
-            if self.items[i].path != shown.item.path and (without is None or self.items[i].product_id != without)
-        ][:_CANDIDATES]
+        allowed = [
+            i
+            for i, item in enumerate(self.items)
+            if item.path != shown.item.path and (without is None or item.product_id != without)
+        ]
+        vector = self._searched(shown, allowed)
+        similarities = self.vectors @ vector
+        order = [allowed[i] for i in np.argsort(-similarities[allowed], kind="stable")[:_CANDIDATES]]
         neighbours = [
             Neighbour(str(self.items[i].path), str(self.items[i].category), float(np.clip(similarities[i], -1, 1)))
             for i in order
@@ -92,11 +103,20 @@ class Catalogue:
             category=str(shown.item.category),
             product=shown.item.product_id,
             detector=shown.detector,
-            vector=shown.vector,
+            vector=vector,
             neighbours=neighbours,
             products=products,
             vectors=self.vectors[order],
         )
+
+    def _searched(self, shown: Shown, allowed: Sequence[int]) -> NDArray[np.float32]:
+        """The vector of the part of the photo that a scan chooses."""
+        if self.regions is None or shown.look is None:
+            return shown.vector
+        stock = [entry_of(self.items[i]) for i in allowed]
+        looked = compared(self.name, entry_of(shown.item), shown.look, stock, self.vectors[allowed])
+        vector: NDArray[np.float32] = shown.look.vectors[pick(looked, self.regions) or 0]
+        return vector
 
 
 def main() -> None:
@@ -134,31 +154,47 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
     )
 
     val = [item for item in everything if item.split == "val" and item.role in ("photo", "merchant", "render")]
+    regions = await _regions(console, Looker(stages), data)
     by_category = await _seen(stages, _thinned(val), "validation")
     rule = _vote(console, [catalogue.nearest(each, without=each.item.product_id) for each in by_category])
 
     unknown = await _seen(stages, [i for i in split.held_out if i.role != "photo"], "held-out catalogue")
-    shop = _catalogue("unknown products", unknown)
-    mixed = _catalogue("all merchants' pictures", [each for each in shown if each.item.role == "merchant"])
+    shop = _catalogue("unknown products", unknown, regions)
+    merchant = [each for each in shown if each.item.role == "merchant"]
+    mixed = _catalogue("all merchants' pictures", merchant, regions)
     products = tuning_products(split.held_out)
     photos = [i for i in split.held_out if i.product_id in products and (i.dataset != "grocery" or i.role == "photo")]
-    queries = await _seen(stages, photos, "held-out photos")
+    queries = [
+        replace(each, look=await stages.look(read(each.item.path.read_bytes())))
+        for each in await _seen(stages, photos, "held-out photos")
+    ]
     in_both = [shop.nearest(each) for each in queries]
     in_both += [mixed.nearest(each) for each in queries if each.item.dataset != "ycb"]  # no merchant has these
     rerank = _rerank(console, in_both, means)
     accepted = _acceptance(console, shop, queries)
-    return Tuning(vote=rule, rerank=rerank, acceptance=accepted, domains=means)
+    return Tuning(vote=rule, rerank=rerank, acceptance=accepted, domains=means, regions=regions)
 
 
 def tuning_products(held_out: Sequence[Item]) -> frozenset[str]:
     """Every second held-out product, by style, so that no style is on both sides."""
-    styles = sorted({item.style_id for item in held_out if item.style_id})
-    chosen = set(np.random.default_rng(_SEED).permutation(styles)[::2].tolist())
+    chosen = every_second_style(held_out)
     return frozenset(str(item.product_id) for item in held_out if item.style_id in chosen)
 
 
-def _catalogue(name: str, shown: Sequence[Shown]) -> Catalogue:
-    return Catalogue(name, [each.item for each in shown], np.stack([each.vector for each in shown]))
+def _catalogue(name: str, shown: Sequence[Shown], regions: RegionRule | None = None) -> Catalogue:
+    return Catalogue(name, [each.item for each in shown], np.stack([each.vector for each in shown]), regions)
+
+
+async def _regions(console: Console, looker: Looker, data: Path) -> RegionRule | None:
+    looked = [each for photos in tuning_sets(data) for each in await looker.look(photos)]
+    fit = fit_regions(looked)
+    table = Table("photos of products left out", "photos", "R@1", "mAP", "looked further")
+    table.title, table.title_justify = f"regions: {fit.rule}", "left"
+    for source, gain in fit.gains.items():
+        pairs = (gain.recall_1, gain.mean_average_precision)
+        table.add_row(source, str(gain.photos), *(f"{a:.3f} -> {b:.3f}" for a, b in pairs), f"{gain.further:.2f}")
+    console.print(table)
+    return fit.rule
 
 
 def _thinned(items: Sequence[Item]) -> list[Item]:

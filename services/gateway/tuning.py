@@ -14,6 +14,7 @@ from shiwu.inference.manifest import (
     DomainMeans,
     EmbedderManifest,
     ManifestError,
+    RegionRule,
     RerankRule,
     read_manifest,
 )
@@ -30,6 +31,8 @@ class Tuning:
     rerank: RerankRule
     acceptance: AcceptanceRule
     means: DomainMeans | None
+    regions: RegionRule | None = None
+    """How the part of the photo that is searched for is chosen; None: without asking search."""
 
 
 UNTUNED: Final = Tuning(
@@ -71,7 +74,7 @@ def _tuning(manifest: EmbedderManifest) -> Tuning:
     mode: ranking.Mode = "domain" if tuned.rerank.centre else "plain"
     if tuned.rerank.lambda_ == 1.0:  # found not to help: then candidates need not come with their vectors
         mode = "none"
-    return Tuning(tuned.vote.neighbours, mode, tuned.rerank, tuned.acceptance, tuned.domains)
+    return Tuning(tuned.vote.neighbours, mode, tuned.rerank, tuned.acceptance, tuned.domains, tuned.regions)
 
 
 def _in_mode(tuning: Tuning, mode: ranking.Mode | None) -> Tuning:

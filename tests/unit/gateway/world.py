@@ -215,8 +215,9 @@ RULES = Rules(centre_share=0.8)
 class World:
     """All parts, stocked with `products` of one picture each; product i has tile(i)."""
 
-    def __init__(self, products=(), *, tuning=UNTUNED, rules=None):
-        self.detector, self.embedder, self.index = TileDetector(), TileEmbedder(), ExactIndex()
+    def __init__(self, products=(), *, tuning=UNTUNED, rules=None, detector=None, embedder=None):
+        self.detector, self.embedder = detector or TileDetector(), embedder or TileEmbedder()
+        self.index = ExactIndex()
         self.voter, self.catalog = RealVoter(), DictCatalog()
         self.peers = Peers(self.detector, self.embedder, self.index, self.voter, self.catalog)
         self.tunings = Tunings({GENERAL.id: tuning, OWN.id: tuning})
