@@ -96,13 +96,13 @@ def _ranks(looked: Looked, taken: int) -> dict[str, int]:
     Where the detector finds nothing, its box is the centre. A product's mean similarity is its similarity to the mean
     vector, if it has one picture.
     """
-    places = {kind: looked.place(kind) for kind in ("detected", "whole", "centre")}
+    place = {region.kind: i for i, region in enumerate(looked.regions)}
     by_region = [looked.rank(similarities) for similarities in looked.similarities]
-    first_and_centre = looked.similarities[[0, places["centre"] or 0]]
+    first_and_centre = looked.similarities[[0, place["centre"]]]
     return {
-        "detector's box": by_region[places["detected"] or places["centre"] or 0],
-        "whole": by_region[places["whole"] or 0],
-        "centre": by_region[places["centre"] or 0],
+        "detector's box": by_region[place.get("detected", place["centre"])],
+        "whole": by_region[place["whole"]],
+        "centre": by_region[place["centre"]],
         "first": by_region[0],
         "best by score": by_region[taken],
         "mean of first and centre": looked.rank(first_and_centre.mean(axis=0)),

@@ -6,47 +6,13 @@ import numpy as np
 import pytest
 
 from evaluation.looking import compared
-from evaluation.photo_sets import Entry, PhotoSet, every_second_style, flat
+from evaluation.photo_sets import PhotoSet, every_second_style, flat
 from evaluation.region_fitting import fit_regions, fit_scores, gains_of, logistic, pick
 from evaluation.stages import Look
 from offline.training.items import Item
-from services.gateway.ports import Box, Detected
 from services.gateway.regions import Region
 from shiwu.inference.manifest import RegionRule
-
-DIMENSION = 48
-PRODUCTS = 30
-BOX, WHOLE = Box(0.2, 0.2, 0.7, 0.7), Box(0.0, 0.0, 1.0, 1.0)
-
-
-def unit(vectors):
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
-
-
-def entry(name, product):
-    return Entry(name, product, product, "toys", bytes)
-
-
-def photos(source, seed, count=300, missed=0.4, alike=False):
-    """Photos of which `missed` show the product in the centre, not in the detector's box: its vector is noise.
-
-    alike: all regions of a photo show the same.
-    """
-    random = np.random.default_rng(seed)
-    stock = unit(random.normal(size=(PRODUCTS, DIMENSION)))
-    entries = [entry(f"{source}-{i}", f"{source}-{i}") for i in range(PRODUCTS)]
-    found = Detected(BOX, 0.8, [("toys", 0.8)])
-    regions = [Region("detected", BOX, found), Region("centre", BOX, None), Region("whole", WHOLE, None)]
-    made = []
-    for n in range(count):
-        own = stock[n % PRODUCTS]
-        amounts = np.array([0.3, 0.1, 0.4]) if random.random() >= missed else np.array([3.0, 0.1, 0.4])
-        vectors = unit(own + amounts[:, None] * random.normal(size=(3, DIMENSION)))
-        if alike:
-            vectors[:] = vectors[0]
-        query = entry(f"photo {n}", f"{source}-{n % PRODUCTS}")
-        made.append(compared(source, query, Look(regions, vectors), entries, stock))
-    return made
+from tests.unit.evaluation.made_up import WHOLE, entry, photos, unit
 
 
 def test_a_rule_that_pays_is_found_and_holds_for_products_left_out():
