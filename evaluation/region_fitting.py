@@ -90,7 +90,7 @@ def fit_scores(looked: Sequence[Looked]) -> dict[RegionKind, RegionScore]:
             continue
         weights = np.array([weight[each.source] for each, _ in places])
         bias, *others = logistic(features, right.astype(float), weights / weights.mean())
-        similarity, margin, score, area = (round(value, 4) for value in others)
+        similarity, margin, score, area = (round(value, 4) + 0.0 for value in others)  # no -0.0
         scores[kind] = RegionScore(bias=round(bias, 4), similarity=similarity, margin=margin, score=score, area=area)
     return scores
 

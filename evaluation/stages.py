@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,6 @@ from shiwu.inference.manifest import (
     DetectorManifest,
     EmbedderManifest,
     RegionKind,
-    RegionRule,
-    RegionScore,
     VoteRule,
     read_manifest,
 )
@@ -124,14 +122,6 @@ class Look:
     """(n, dimension)."""
 
 
-EVERY_KIND: Final = RegionRule(
-    scores=dict.fromkeys(get_args(RegionKind), RegionScore(bias=0, similarity=1, margin=0, score=0, area=0)),
-    sure=1.0,
-    lead=0.0,
-)
-"""Looks at all parts of a photo."""
-
-
 class Stages:
     """Decode, detect, crop and embed, as the gateway does it."""
 
@@ -146,9 +136,9 @@ class Stages:
         vectors = await self.embed(picture, [choice.box])
         return View(choice.main.categories if choice.main else (), vectors[0])
 
-    async def look(self, picture: Picture, rule: RegionRule = EVERY_KIND) -> Look:
-        """All parts of a picture that a scan by the rule may search for."""
-        parts = regions(await self.choose(picture), Rules().centre_share, rule)
+    async def look(self, picture: Picture) -> Look:
+        """All parts of a picture that a scan may search for."""
+        parts = regions(await self.choose(picture), Rules().centre_share, get_args(RegionKind))
         return Look(parts, np.stack(await self.embed(picture, [each.box for each in parts])))
 
     async def choose(self, picture: Picture) -> cropping.Choice:

@@ -2,12 +2,12 @@
 
 python -m evaluation.tune --data DIR [--write]
 
-Which part of a photo is searched for is fitted to photos of every second style of every set (evaluation.photo_sets);
-all that follows is fitted to what is then searched for. The vote is fitted to validation photos of every category,
-against merchants' pictures and, since these are of few categories, training pictures with a category. Re-ranking and
-acceptance are fitted to photos of every second product that the embedder was never trained on, against the catalogue's
-side of all such products: a catalogue that an embedder knows from training is nobody's. Re-ranking must hold in a
-mixed catalogue, too. The other photos stay unseen.
+Which part of a photo is searched for is fitted to photos of every second style of every set (evaluation.photo_sets).
+The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
+categories, training pictures with a category. Re-ranking and acceptance are fitted to the chosen parts of photos of
+every second product that the embedder was never trained on, against the catalogue's side of all such products: a
+catalogue that an embedder knows from training is nobody's. Re-ranking must hold in a mixed catalogue, too. The other
+photos stay unseen.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Scanner(Generic[F]):
         rule = self._tunings.of(found.model.id).regions if self._rules.look_further else None
         if rule is None or _search_is_lossy(progress):
             return view, found
-        first, *others = regions(answer.choice, self._rules.centre_share, rule)
+        first, *others = regions(answer.choice, self._rules.centre_share, rule.scores)
         if not others or is_sure(first, found.hits, rule):
             return view, found
         with progress.stage("regions"):

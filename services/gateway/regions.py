@@ -15,7 +15,7 @@ none of its boxes; r: the part's share of the photo's area.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final, NamedTuple
 
 from services.gateway.cropping import Choice, centre
@@ -42,16 +42,16 @@ class Signs(NamedTuple):
     area: float
 
 
-def regions(choice: Choice, centre_share: float, rule: RegionRule) -> list[Region]:
-    """The parts of the photo that may show the product: first the one chosen, then others of the rule's kinds.
+def regions(choice: Choice, centre_share: float, kinds: Container[RegionKind]) -> list[Region]:
+    """The parts of the photo that may show the product: first the one chosen, then others of these kinds.
 
     The detector's two best boxes, the centre and the whole photo.
     """
-    kinds: tuple[RegionKind, RegionKind] = ("detected", "second")
-    found = [Region(kind, each.box, each) for kind, each in zip(kinds, choice.objects, strict=False)]
+    ranks: tuple[RegionKind, RegionKind] = ("detected", "second")
+    found = [Region(kind, each.box, each) for kind, each in zip(ranks, choice.objects, strict=False)]
     others = [Region("centre", centre(centre_share), None), Region("whole", _WHOLE, None)]
     first, *rest = [*found, *others] if choice.source == "detected" else [others[0], *found, others[1]]
-    return [first, *(region for region in rest if region.kind in rule.scores)]
+    return [first, *(region for region in rest if region.kind in kinds)]
 
 
 def signs(region: Region, hits: Sequence[Hit]) -> Signs:

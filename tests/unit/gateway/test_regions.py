@@ -20,7 +20,8 @@ from shiwu.inference.manifest import RegionKind, RegionRule, RegionScore
 from tests.unit.gateway.world import RULES, STOCK, TileEmbedder, TileHit, World, photo, tile
 
 WEIGHTS = RegionScore(bias=-6.0, similarity=8.0, margin=4.0, score=0.5, area=0.25)
-RULE = RegionRule(scores=dict.fromkeys(get_args(RegionKind), WEIGHTS), sure=0.9, lead=0.1)
+KINDS = get_args(RegionKind)
+RULE = RegionRule(scores=dict.fromkeys(KINDS, WEIGHTS), sure=0.9, lead=0.1)
 LARGE, SMALL = Box(0.0, 0.0, 0.5, 0.8), Box(0.6, 0.6, 0.9, 0.9)
 UNKNOWN = 77
 
@@ -39,23 +40,23 @@ def hit(product, similarity):
 
 class TestScore:
     def test_is_the_documented_logistic(self):
-        region = regions(choice(objects()), 0.6, RULE)[0]
+        region = regions(choice(objects()), 0.6, KINDS)[0]
         hits = [hit("a", 0.8), hit("a", 0.7), hit("b", 0.6)]
         assert signs(region, hits) == pytest.approx((0.8, 0.2, 0.9, 0.4))
         z = -6.0 + 8.0 * 0.8 + 4.0 * 0.2 + 0.5 * 0.9 + 0.25 * 0.4
         assert probability(region, hits, RULE) == pytest.approx(1 / (1 + math.exp(-z)))
 
     def test_without_a_second_product_there_is_no_lead(self):
-        region = regions(choice([]), 0.6, RULE)[0]
+        region = regions(choice([]), 0.6, KINDS)[0]
         assert signs(region, [hit("a", 0.8)]) == pytest.approx((0.8, 0.0, 0.0, 0.36))
 
     def test_nothing_found_and_unknown_kinds_say_nothing(self):
-        first, *_ = regions(choice(objects()), 0.6, RULE)
+        first, *_ = regions(choice(objects()), 0.6, KINDS)
         assert probability(first, [], RULE) == 0.0
         assert probability(first, [hit("a", 1.0)], RegionRule(scores={}, sure=0.5, lead=0.0)) == 0.0
 
     def test_another_region_must_lead_by_more_than_the_rule_says(self):
-        known = regions(choice(objects()), 0.6, RULE)
+        known = regions(choice(objects()), 0.6, KINDS)
         found = [[hit("a", 0.74)], [hit("b", 0.8)], [hit("c", 0.2)], []]
         assert best_of(known, found, RULE) == 0
         assert best_of(known, found, RULE.model_copy(update={"lead": 0.0})) == 1
@@ -63,7 +64,7 @@ class TestScore:
         assert best_of(known, [[], [], [], []], RULE) == 0
 
     def test_sure_is_a_matter_of_the_threshold(self):
-        first = regions(choice(objects()), 0.6, RULE)[0]
+        first = regions(choice(objects()), 0.6, KINDS)[0]
         odds = probability(first, [hit("a", 0.9)], RULE)
         assert is_sure(first, [hit("a", 0.9)], RULE.model_copy(update={"sure": odds}))
         assert not is_sure(first, [hit("a", 0.9)], RULE.model_copy(update={"sure": odds + 1e-6}))
@@ -71,8 +72,8 @@ class TestScore:
 
 
 class TestRegions:
-    def kinds(self, found, rule=RULE):
-        return [region.kind for region in regions(choice(found), 0.6, rule)]
+    def kinds(self, found, kinds=KINDS):
+        return [region.kind for region in regions(choice(found), 0.6, kinds)]
 
     def test_the_first_is_the_one_that_was_chosen_without_asking(self):
         assert self.kinds(objects()) == ["detected", "second", "centre", "whole"]
@@ -81,13 +82,12 @@ class TestRegions:
         unsure = [Detected(SMALL, 0.3, [("toys", 0.3)])]
         assert self.kinds(unsure) == ["centre", "detected", "whole"]
 
-    def test_kinds_that_the_rule_does_not_know_are_left_out_but_for_the_first(self):
-        rule = RegionRule(scores={"whole": WEIGHTS}, sure=0.9, lead=0.0)
-        assert self.kinds(objects(), rule) == ["detected", "whole"]
+    def test_other_kinds_are_left_out_but_for_the_first(self):
+        assert self.kinds(objects(), {"whole"}) == ["detected", "whole"]
 
     def test_choosing_says_what_and_keeps_all_objects(self):
         before = choice(objects())
-        _, second, middle, whole = regions(before, 0.6, RULE)
+        _, second, middle, whole = regions(before, 0.6, KINDS)
         after = chosen(before, second)
         assert (after.source, after.box, [each.score for each in after.objects]) == ("detected", SMALL, [0.4, 0.9])
         assert after.main is before.objects[1]
