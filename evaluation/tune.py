@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -164,10 +164,7 @@ async def _tuned(data: Path, stages: Stages, console: Console) -> Tuning:
     mixed = _catalogue("all merchants' pictures", merchant, regions)
     products = tuning_products(split.held_out)
     photos = [i for i in split.held_out if i.product_id in products and (i.dataset != "grocery" or i.role == "photo")]
-    queries = [
-        replace(each, look=await stages.look(read(each.item.path.read_bytes())))
-        for each in await _seen(stages, photos, "held-out photos")
-    ]
+    queries = await _looked_at(stages, photos, "held-out photos")
     in_both = [shop.nearest(each) for each in queries]
     in_both += [mixed.nearest(each) for each in queries if each.item.dataset != "ycb"]  # no merchant has these
     rerank = _rerank(console, in_both, means)
@@ -210,6 +207,16 @@ async def _seen(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]
     for item in tqdm(items, what, unit="picture"):
         view = await stages.see(item.path.read_bytes())
         shown.append(Shown(item, view.categories, view.vector))
+    return shown
+
+
+async def _looked_at(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]:
+    """Seen with all parts that a scan may search for; the vector is that of the first."""
+    shown = []
+    for item in tqdm(items, what, unit="picture"):
+        look = await stages.look(read(item.path.read_bytes()))
+        found = look.regions[0].found
+        shown.append(Shown(item, found.categories if found else (), look.vectors[0], look))
     return shown
 
 
