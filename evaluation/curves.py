@@ -62,7 +62,7 @@ def main() -> None:
         f"{machine}; {datetime.now(UTC):%Y-%m-%d}"
     )
     with threadpool_limits(limits=1, user_api="blas"):
-        world = asyncio.run(observe(options.data, stages))
+        world = asyncio.run(observe(options.data, stages, manifest.tuning.regions))
         page = _page(world, manifest.tuning, caption, options.out)
     options.out.with_suffix(".md").write_text(page, encoding="utf-8")
     print(page)

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from evaluation.stages import Stages
+from evaluation.looking import compared
+from evaluation.photo_sets import entry_of, every_second_style
+from evaluation.region_fitting import pick
+from evaluation.stages import Look, Stages, read
 from offline.training.embedder.split import DATASETS, Split, split_items
 from offline.training.items import Item, load_items
 from services.classifier.voting import Neighbour
-from shiwu.inference.manifest import DomainMeans
+from shiwu.inference.manifest import DomainMeans, RegionRule
 
 _CANDIDATES: Final = 100
 _PER_LABEL: Final = 40
@@ -31,6 +34,8 @@ class Shown:
     item: Item
     detector: Sequence[tuple[str, float]]
     vector: NDArray[np.float32]
+    look: Look | None = None
+    """All parts of it that a scan may search for; the vector is that of the first."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Pictures of the catalogue and their vectors, (n, dimension)."""
+    """Pictures of the catalogue and their vectors, (n, dimension). regions: how scans choose what they search for."""
 
     name: str
     items: Sequence[Item]
@@ -70,9 +75,10 @@ class Catalogue:
     rows: Mapping[Path, int]
     products: NDArray[np.str_]
     """A product's id, or the picture's own path; shape (n,)."""
+    regions: RegionRule | None = None
 
     @classmethod
-    def of(cls, name: str, shown: Sequence[Shown]) -> Catalogue:
+    def of(cls, name: str, shown: Sequence[Shown], regions: RegionRule | None = None) -> Catalogue:
         """Of pictures that were seen."""
         items = [each.item for each in shown]
         return cls(
@@ -81,6 +87,7 @@ class Catalogue:
             np.stack([each.vector for each in shown]),
             {item.path: row for row, item in enumerate(items)},
             np.array([item.product_id or str(item.path) for item in items]),
+            regions,
         )
 
     def stocks(self, item: Item) -> bool:
@@ -89,13 +96,14 @@ class Catalogue:
 
     def nearest(self, shown: Shown, *, present: bool = True) -> Observation:
         """The nearest pictures, without the photo itself and, if it shall not be present, without its product."""
-        similarities = self.vectors @ shown.vector
         own = self.rows.get(shown.item.path)
         kept = np.ones(len(self.items), bool)
         if own is not None:
             kept[own] = False
         if not present and shown.item.product_id is not None:
             kept &= self.products != shown.item.product_id
+        vector = self._searched(shown, kept)
+        similarities = self.vectors @ vector
         order = np.argsort(-similarities, kind="stable")
         rows = order[kept[order]][:_CANDIDATES]
         return Observation(
@@ -103,7 +111,7 @@ class Catalogue:
             category=str(shown.item.category),
             product=shown.item.product_id,
             detector=shown.detector,
-            vector=shown.vector,
+            vector=vector,
             neighbours=[
                 Neighbour(str(self.items[i].path), str(self.items[i].category), float(np.clip(similarities[i], -1, 1)))
                 for i in rows.tolist()
@@ -114,6 +122,15 @@ class Catalogue:
             own_row=own,
             present=present,
         )
+
+    def _searched(self, shown: Shown, kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The vector of the part of the photo that a scan chooses among the pictures that are `kept`."""
+        if self.regions is None or shown.look is None:
+            return shown.vector
+        stock = [entry_of(self.items[i]) for i in np.flatnonzero(kept).tolist()]
+        looked = compared(self.name, entry_of(shown.item), shown.look, stock, self.vectors[kept])
+        vector: NDArray[np.float32] = shown.look.vectors[pick(looked, self.regions) or 0]
+        return vector
 
 
 @dataclass(frozen=True)
@@ -138,9 +155,11 @@ class World:
     unseen: Mapping[str, Scans]
     bank: Vectors
     means: DomainMeans
+    regions: RegionRule | None
+    """By which scans chose what they searched for."""
 
 
-async def observe(data: Path, stages: Stages) -> World:
+async def observe(data: Path, stages: Stages, regions: RegionRule | None) -> World:
     """Looks at everything in the folder of the image sets."""
     split = split_items(load_items(data, DATASETS))
     everything = [item for item in (*split.train, *split.validation, *split.held_out) if item.category]
@@ -153,15 +172,16 @@ async def observe(data: Path, stages: Stages) -> World:
     val = [item for item in everything if item.split == "val" and item.role in ("photo", "merchant", "render")]
     votes = [every.nearest(each, present=False) for each in await _seen(stages, _thinned(val), "validation")]
 
-    known = await _seen(stages, [item for item in split.validation if item.role == "photo"], "photos of known products")
+    familiar = [item for item in split.validation if item.role == "photo"]
+    known = await _looked_at(stages, familiar, "photos of known products")
     trained = {item.path for item in split.train}
     known += [each for each in pictures if each.item.path in trained and each.item.dataset == "magento"]
     unknown = await _seen(stages, [i for i in split.held_out if i.role != "photo"], "held-out catalogue")
-    strange = await _seen(stages, [i for i in split.held_out if i.role == "photo"], "held-out photos")
+    strange = await _looked_at(stages, [i for i in split.held_out if i.role == "photo"], "held-out photos")
     strange += [each for each in unknown if each.item.dataset != "grocery"]
     tuned_on, unseen = _sides(split, strange)
-    shop = Catalogue.of("unknown products", unknown)
-    mixed = Catalogue.of("all merchants' pictures", pictures)
+    shop = Catalogue.of("unknown products", unknown, regions)
+    mixed = Catalogue.of("all merchants' pictures", pictures, regions)
     return World(
         votes=votes,
         tuned_on=_scans(shop, tuned_on) | _scans(mixed, tuned_on) | _scans(mixed, known, "known "),
@@ -170,13 +190,13 @@ async def observe(data: Path, stages: Stages) -> World:
         means=DomainMeans(
             photo=_mean([each for each in photos if each.item.dataset == "grocery"]), merchant=_mean(pictures)
         ),
+        regions=regions,
     )
 
 
 def tuning_products(held_out: Sequence[Item]) -> frozenset[str]:
     """Every second held-out product, by style, so that no style is on both sides."""
-    styles = sorted({item.style_id for item in held_out if item.style_id})
-    chosen = set(np.random.default_rng(_SEED).permutation(styles)[::2].tolist())
+    chosen = every_second_style(held_out)
     return frozenset(str(item.product_id) for item in held_out if item.style_id in chosen)
 
 
@@ -214,6 +234,15 @@ async def _seen(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]
     for item in tqdm(items, what, unit="picture"):
         view = await stages.see(item.path.read_bytes())
         shown.append(Shown(item, view.categories, view.vector))
+    return shown
+
+
+async def _looked_at(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]:
+    shown = []
+    for item in tqdm(items, what, unit="picture"):
+        look = await stages.look(read(item.path.read_bytes()))
+        found = look.regions[0].found
+        shown.append(Shown(item, found.categories if found else (), look.vectors[0], look))
     return shown
 
 

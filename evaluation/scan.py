@@ -3,7 +3,8 @@
 python -m evaluation.scan --data DIR [--products held-out] [--limit N] [--json]
 
 DIR holds an items.jsonl (see evaluation.dataset for what becomes gallery and queries). Without --gateway a mesh of its
-own is started on empty embedded stores; re-ranking is then measured in each of its modes.
+own is started on empty embedded stores; re-ranking is then measured in each of its modes, and so is looking at the
+first region of each photo only.
 """
 
 from __future__ import annotations
@@ -106,8 +107,11 @@ def _own_mesh(dataset: Dataset) -> dict[str, Any]:
         for mode in _MODES:
             with _gateway_setting(mesh, "GATEWAY_RERANK", mode):
                 rounds[mode] = scan_all(dataset.queries, mesh.layout.target("gateway"), f"re-ranking {mode}")
+        with _gateway_setting(mesh, "GATEWAY_LOOK_FURTHER", "false"):
+            first_only = scan_all(dataset.queries, mesh.layout.target("gateway"), "first region only")
         scanned = scan_all(dataset.queries, mesh.layout.target("gateway"), "as released")
-        return _figures(dataset, scanned, rounds, mesh.layout.target("gateway"), catalog)
+        figures = _figures(dataset, scanned, rounds, mesh.layout.target("gateway"), catalog)
+        return figures | {"regions": _regions(scanned, first_only)}
 
 
 def _running_mesh(dataset: Dataset, options: argparse.Namespace) -> dict[str, Any]:
@@ -178,6 +182,21 @@ def _median_ms(scanned: list[Scanned], stage: str) -> float:
     return percentiles(_stage_ms(scanned).get(stage, []))["p50"]
 
 
+def _regions(scanned: list[Scanned], first_only: list[Scanned]) -> dict[str, Any]:
+    """What looking at other regions brings and takes. Milliseconds are whole scans'."""
+    further = [any(stage.stage == "regions" for stage in s.answer.evidence.stages) for s in scanned]
+    return {
+        "looked_further": _share(further),
+        "taken": _share([s.answer.crop != first.answer.crop for s, first in zip(scanned, first_only, strict=True)]),
+        "first_region_only": _by_product(first_only).as_json(),
+        "latency_ms": percentiles([_total_ms(s.answer) for s in scanned]),
+        "latency_ms_first_region_only": percentiles([_total_ms(s.answer) for s in first_only]),
+        "latency_ms_looked_further": percentiles(
+            [_total_ms(s.answer) for s, looked in zip(scanned, further, strict=True) if looked]
+        ),
+    }
+
+
 def _by_product(scanned: list[Scanned]) -> Retrieval:
     return retrieval([rank_of(str(s.item.product_id), s.products) for s in scanned])
 
@@ -221,6 +240,8 @@ def _print(figures: dict[str, Any]) -> None:
         table.add_row(name, *(f"{value:.3f}" for value in values.values()))
     console.print(table)
     console.print(f"product R@1 lies in {low:.3f} to {high:.3f} with 95 %")
+    if regions := figures.get("regions"):
+        _print_regions(console, regions)
     category, reject = figures["category"], figures["reject"]
     console.print(f"category: detector alone {category['detector']:.3f}, after the vote {category['vote']:.3f}")
     console.print(
@@ -233,6 +254,16 @@ def _print(figures: dict[str, Any]) -> None:
         times.add_row(stage, *(f"{value:.1f}" for value in values.values()))
     times.add_row("whole scan", *(f"{value:.1f}" for value in latency.values()))
     console.print(times)
+
+
+def _print_regions(console: Console, regions: dict[str, Any]) -> None:
+    first, before, after = (
+        regions[name] for name in ("first_region_only", "latency_ms_first_region_only", "latency_ms")
+    )
+    further, taken = regions["looked_further"], regions["taken"]
+    console.print(f"other regions: looked at in {further:.3f} of the scans, taken in {taken:.3f}")
+    console.print(f"by the first region alone: R@1 {first['recall@1']:.3f}, mAP {first['map']:.3f}")
+    console.print(f"looking further: {', '.join(f'{p} {before[p]:.1f} -> {after[p]:.1f} ms' for p in ('p50', 'p99'))}")
 
 
 def _stop(message: str, code: int) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
+from services.catalog import pictures as stocking
+from services.catalog.peers import EmbeddingModel, FoundObject
 from services.catalog.resources import Article, Description
 from services.catalog.sql import SqlStore
 from services.classifier.voting import Neighbour, vote
@@ -13,7 +19,7 @@ from services.detector.detection import Detector
 from services.embedder.embedding import Embedder
 from services.gateway import cropping
 from services.gateway.answer import Rules
-from services.gateway.pictures import Picture, cropped, prepared
+from services.gateway.pictures import Picture, cropped, prepared, shrunk
 from services.gateway.ports import (
     Box,
     Detected,
@@ -28,8 +34,15 @@ from services.gateway.ports import (
     Vector,
     Vote,
 )
+from services.gateway.regions import Region, regions
 from services.search.index import ShardedIndex
-from shiwu.inference.manifest import DetectorManifest, EmbedderManifest, VoteRule, read_manifest
+from shiwu.inference.manifest import (
+    DetectorManifest,
+    EmbedderManifest,
+    RegionKind,
+    VoteRule,
+    read_manifest,
+)
 from shiwu.inference.opening import open_model
 from shiwu.vision.decode import Limits, decode
 from shiwu.vision.resize import Image
@@ -45,6 +58,11 @@ def read(data: bytes) -> Picture:
     return prepared(decode(data, Limits(), _DECODE_SIDE).pixels, _DETECTOR_SIZE)
 
 
+def turned(picture: Picture) -> Picture:
+    """The picture as a phone held on its side would have made it, a quarter turn anticlockwise."""
+    return prepared(np.ascontiguousarray(np.rot90(picture.pixels)), _DETECTOR_SIZE)
+
+
 class LocalDetector:
     """The gateway's Detector port on the detector's domain code."""
 
@@ -55,6 +73,7 @@ class LocalDetector:
             raise TypeError(msg)
         self._detector = Detector(manifest, open_model(directory))
         self._labels = manifest.labels
+        self.id = manifest.id
 
     async def detect(self, photo: Image, *, seconds: float) -> Detection:
         found = await self._detector.detect(photo)
@@ -81,10 +100,8 @@ class LocalEmbedder:
     async def models(self, *, seconds: float) -> Sequence[EmbedderModel]:
         return [self.model]
 
-    async def embed(self, crop: Image, model: EmbedderModel, *, seconds: float) -> Vector:
-        vectors = await self._embedder.embed([self._embedder.views(crop)])
-        vector: Vector = vectors[0]
-        return vector
+    async def embed(self, crops: Sequence[Image], model: EmbedderModel, *, seconds: float) -> Sequence[Vector]:
+        return list(await self._embedder.embed([self._embedder.views(crop) for crop in crops]))
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,16 @@ class View:
 
     categories: Sequence[tuple[str, float]]
     vector: Vector
+
+
+@dataclass(frozen=True)
+class Look:
+    """The parts of a picture that a scan may search for."""
+
+    regions: Sequence[Region]
+    """The one that it looks at first at the front."""
+    vectors: NDArray[np.float32]
+    """(n, dimension)."""
 
 
 class Stages:
@@ -105,13 +132,36 @@ class Stages:
     async def see(self, data: bytes) -> View:
         """The view of a picture's file."""
         picture = read(data)
+        choice = await self.choose(picture)
+        vectors = await self.embed(picture, [choice.box])
+        return View(choice.main.categories if choice.main else (), vectors[0])
+
+    async def look(self, picture: Picture) -> Look:
+        """All parts of a picture that a scan may search for."""
+        parts = regions(await self.choose(picture), Rules().centre_share, get_args(RegionKind))
+        return Look(parts, np.stack(await self.embed(picture, [each.box for each in parts])))
+
+    async def choose(self, picture: Picture) -> cropping.Choice:
+        """The box that a scan looks at first."""
         detection = await self.detector.detect(picture.small, seconds=60)
         rules = Rules()
-        choice = cropping.choose(detection.objects, None, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
+        return cropping.choose(detection.objects, None, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
+
+    async def embed(self, picture: Picture, boxes: Sequence[Box]) -> Sequence[Vector]:
+        """The vector of each box."""
         model = self.embedder.model
-        crop = cropped(picture.pixels, choice.box, margin=model.crop_margin, size=model.input_size)
-        vector = await self.embedder.embed(crop, model, seconds=60)
-        return View(choice.main.categories if choice.main else (), vector)
+        crops = [cropped(picture.pixels, box, margin=model.crop_margin, size=model.input_size) for box in boxes]
+        return await self.embedder.embed(crops, model, seconds=60)
+
+    async def stock(self, data: bytes, category: str | None) -> Vector:
+        """A merchant's picture as the catalogue takes it in: cropped to the thing of the product's category."""
+        pixels = stocking.from_file(data, Limits()).photo.pixels
+        detection = await self.detector.detect(shrunk(pixels, _DETECTOR_SIZE), seconds=60)
+        objects = [FoundObject(each.box, each.score, each.categories[0][0]) for each in detection.objects]
+        how = self.embedder.model
+        model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size)
+        crop = stocking.crop_for(pixels, stocking.main_product(objects, category or ""), model)
+        return (await self.embedder.embed([crop], how, seconds=60))[0]
 
 
 class LocalIndex:

@@ -2,6 +2,7 @@
 
 python -m evaluation.tune --data DIR [--write]
 
+Which part of a photo is searched for is fitted to photos of every second style of every set (evaluation.photo_sets).
 The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
 categories, training pictures with a category. Re-ranking and acceptance are fitted to photos of every second product
 that the embedder was never trained on, against the catalogue's side of all such products and against all merchants'
@@ -33,14 +34,25 @@ from evaluation.fitting import (
     probabilities,
     voted,
 )
+from evaluation.looking import Looker
 from evaluation.observing import Observation, Scans, World, observe
+from evaluation.photo_sets import tuning_sets
+from evaluation.region_fitting import fit_regions
 from evaluation.reranking import Tried, best_of_each_kind, choose, quality, ranked, try_all
 from evaluation.stages import Stages
 from services.gateway.k_reciprocal import KReciprocal
 from services.gateway.query_bank import QueryBank
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import Reranker
-from shiwu.inference.manifest import AcceptanceRule, EmbedderManifest, Tuning, VoteRule, read_manifest, write_manifest
+from shiwu.inference.manifest import (
+    AcceptanceRule,
+    EmbedderManifest,
+    RegionRule,
+    Tuning,
+    VoteRule,
+    read_manifest,
+    write_manifest,
+)
 from shiwu.inference.query_bank import BANK_NAME, write_bank
 
 FALSE_ACCEPTS: Final = 0.10
@@ -57,8 +69,10 @@ def main() -> None:
     stages = Stages(options.detector, options.embedder)
     # Thousands of small matrices: helpers cost more than they help.
     with threadpool_limits(limits=1, user_api="blas"):
-        world = asyncio.run(observe(options.data, stages))
-        tuning = tuned(world, Console())
+        console = Console()
+        regions = asyncio.run(_regions(console, Looker(stages), options.data))
+        world = asyncio.run(observe(options.data, stages, regions))
+        tuning = tuned(world, console)
     if options.write:
         freeze(tuning, world, options.embedder)
 
@@ -80,7 +94,7 @@ def tuned(world: World, console: Console) -> Tuning:
     """What fits best, printed with what else was tried."""
     rule = _vote(console, world.votes)
     chosen = _rerank(console, world)
-    tuning = Tuning(vote=rule, rerank=chosen.way.rule, acceptance=_ANY_RULE, domains=world.means)
+    tuning = Tuning(vote=rule, rerank=chosen.way.rule, acceptance=_ANY_RULE, domains=world.means, regions=world.regions)
     reranker = reranker_of(tuning, world)
     _unseen(console, world, reranker)
     return tuning.model_copy(update={"acceptance": _acceptance(console, world, reranker)})
@@ -99,6 +113,18 @@ def reranker_of(tuning: Tuning, world: World) -> Reranker | None:
     if rule.kind == "query-expansion":
         return QueryExpansion(rule)
     return KReciprocal(rule, tuning.domains if rule.centre else None)
+
+
+async def _regions(console: Console, looker: Looker, data: Path) -> RegionRule | None:
+    looked = [each for photos in tuning_sets(data) for each in await looker.look(photos)]
+    fit = fit_regions(looked)
+    table = Table("photos of products left out", "photos", "R@1", "mAP", "looked further")
+    table.title, table.title_justify = f"regions: {fit.rule}", "left"
+    for source, gain in fit.gains.items():
+        pairs = (gain.recall_1, gain.mean_average_precision)
+        table.add_row(source, str(gain.photos), *(f"{a:.3f} -> {b:.3f}" for a, b in pairs), f"{gain.further:.2f}")
+    console.print(table)
+    return fit.rule
 
 
 def _vote(console: Console, observations: Sequence[Observation]) -> VoteRule:

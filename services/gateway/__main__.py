@@ -89,6 +89,7 @@ def _rules(settings: Settings) -> Rules:
             describe=settings.describe_seconds,
         ),
         centre_share=settings.centre_share,
+        look_further=settings.look_further,
         focus_iou=settings.focus_iou,
         search_top_k=settings.search_top_k,
         vote_mass=settings.vote_mass,

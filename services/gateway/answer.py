@@ -38,6 +38,8 @@ class Rules:
     limits: Limits = Limits()
     centre_share: float = 0.6
     """Part of each side of the photo that is searched when there is no box."""
+    look_further: bool = True
+    """Search for other parts of the photo where the first one's answer is unsure, if that was tuned."""
     focus_iou: float = 0.3
     """An object fits the caller's focus if their intersection over union is at least this."""
     search_top_k: int = 100

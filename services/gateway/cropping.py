@@ -15,7 +15,7 @@ _SURE: Final = 0.5
 _LARGE: Final = 0.25
 """Share of the photo. Merchants' pictures are cropped by the same two bounds when they enter the catalogue."""
 
-CropSource = Literal["detected", "centre", "focus"]
+CropSource = Literal["detected", "centre", "focus", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Choice:
     """The box to search for."""
 
     objects: Sequence[Detected]
-    """The main one first, unless source is "centre" or "focus"."""
+    """The main one first if source is "detected"."""
     box: Box
     source: CropSource
 
@@ -46,8 +46,13 @@ def choose(objects: Sequence[Detected], focus: Box | None, *, focus_iou: float, 
         return _nearest(objects, focus, focus_iou)
     if objects and _counts(objects[0]):
         return Choice(objects, objects[0].box, "detected")
-    edge = (1.0 - centre_share) / 2.0
-    return Choice(objects, Box(edge, edge, 1.0 - edge, 1.0 - edge), "centre")
+    return Choice(objects, centre(centre_share), "centre")
+
+
+def centre(share: float) -> Box:
+    """The middle of the photo with `share` of each side."""
+    edge = (1.0 - share) / 2.0
+    return Box(edge, edge, 1.0 - edge, 1.0 - edge)
 
 
 def _counts(found: Detected) -> bool:

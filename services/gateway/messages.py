@@ -27,6 +27,7 @@ _SOURCES: Final[Mapping[CropSource, pb.CropSource]] = {
     "detected": pb.CROP_SOURCE_DETECTED,
     "centre": pb.CROP_SOURCE_CENTRE,
     "focus": pb.CROP_SOURCE_FOCUS,
+    "whole": pb.CROP_SOURCE_WHOLE,
 }
 
 

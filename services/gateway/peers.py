@@ -70,15 +70,18 @@ class GrpcEmbedder:
                 raise InvalidInputError(msg, field="models")
             return [_model(each, f"models[{i}]") for i, each in enumerate(answer.models)]
 
-    async def embed(self, crop: Image, model: EmbedderModel, *, seconds: float) -> Vector:
-        request = embedder_pb2.EmbedRequest(images=[raw_image(crop)], model=model.id)
+    async def embed(self, crops: Sequence[Image], model: EmbedderModel, *, seconds: float) -> Sequence[Vector]:
+        request = embedder_pb2.EmbedRequest(images=[raw_image(crop) for crop in crops], model=model.id)
         with foreign_errors("embedder"):
             answer = await self._stub.Embed(request, timeout=seconds)
         with _sense("embedder"):
-            if len(answer.embeddings) != 1:
-                msg = f"{len(answer.embeddings)} vectors for one picture"
+            if len(answer.embeddings) != len(crops):
+                msg = f"{len(answer.embeddings)} vectors for {len(crops)} pictures"
                 raise InvalidInputError(msg, field="embeddings")
-            return to_vector(answer.embeddings[0].vector, model.dimension, "embeddings[0].vector")
+            return [
+                to_vector(each.vector, model.dimension, f"embeddings[{i}].vector")
+                for i, each in enumerate(answer.embeddings)
+            ]
 
 
 class GrpcIndex:

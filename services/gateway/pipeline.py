@@ -6,6 +6,7 @@ A lost part is made up for where that is possible, and named in the answer:
 |---|---|
 | detector | the centre of the photo, or the caller's focus, is searched |
 | embedder, search | nothing can be searched: undecided, with the detector's objects and category |
+| these, while other parts of the photo are looked at | the first part's candidates |
 | search/SHARD | the other shards are searched |
 | classifier | candidates are of the detector's category, or of all |
 | a category's own embedder, or its search | the default embedder's candidates |
@@ -20,6 +21,7 @@ lead does not count for it, for the next best may be in that shard.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
 from services.gateway.acceptance import Signs, agreement, probability, threshold
@@ -33,6 +35,7 @@ from services.gateway.pictures import Picture
 from services.gateway.ports import Box, Detection, Scores
 from services.gateway.progress import Progress
 from services.gateway.ranking import Ranking, by_similarity
+from services.gateway.regions import best_of, chosen, is_sure, regions
 from services.gateway.tuning import Tunings
 
 F = TypeVar("F")
@@ -67,6 +70,8 @@ class Scanner(Generic[F]):
         found = await self._lookup.in_all(view, progress)
         if found is None:
             return answer
+        if focus is None and memory is None:  # a box that was asked for stays; a stream looks again anyway
+            view, found = await self._looked_further(answer, view, found, progress)
         early = self._asked_early(found, top_k, progress)
         try:
             await self._voted(answer, found, progress)
@@ -93,6 +98,27 @@ class Scanner(Generic[F]):
         choice = choose(detection.objects, focus, focus_iou=rules.focus_iou, centre_share=rules.centre_share)
         categories = _distribution(choice.main.categories) if choice.main else ()
         return Answer(choice, progress.missing, detection.model, categories=categories)
+
+    async def _looked_further(
+        self, answer: Answer[F], view: View, found: Found, progress: Progress
+    ) -> tuple[View, Found]:
+        """The part of the photo that search knows best; the first one, where that is sure, or nothing else answers."""
+        rule = self._tunings.of(found.model.id).regions if self._rules.look_further else None
+        if rule is None or _search_is_lossy(progress):
+            return view, found
+        first, *others = regions(answer.choice, self._rules.centre_share, rule.scores)
+        if not others or is_sure(first, found.hits, rule):
+            return view, found
+        with progress.stage("regions"):
+            all_found = await self._lookup.in_others(view, [each.box for each in others], found, progress)
+        if len(all_found) < len(others):
+            return view, found
+        best = best_of([first, *others], [found.hits, *(each.hits for each in all_found)], rule)
+        if best == 0:
+            return view, found
+        answer.choice = chosen(answer.choice, others[best - 1])
+        answer.categories = _distribution(answer.choice.main.categories) if answer.choice.main else ()
+        return replace(view, box=answer.choice.box), all_found[best - 1]
 
     def _asked_early(self, found: Found, top_k: int, progress: Progress) -> EarlyFacts[F] | None:
         candidates = nearest(found.hits, self._rules.candidates)

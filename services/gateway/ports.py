@@ -154,8 +154,8 @@ class Embedder(Protocol):
         """At least one, the default first."""
         ...
 
-    async def embed(self, crop: Image, model: EmbedderModel, *, seconds: float) -> Vector:
-        """Raises NotFoundError if it runs that model no longer."""
+    async def embed(self, crops: Sequence[Image], model: EmbedderModel, *, seconds: float) -> Sequence[Vector]:
+        """One for each crop, at least one. Raises NotFoundError if it runs that model no longer."""
         ...
 
 

@@ -58,6 +58,8 @@ class Settings(ServiceSettings):
     """Longer side of the photo that the detector gets, pixels: the side of its model's input."""
     centre_share: float = Field(0.6, gt=0.0, le=1.0)
     """Part of each side of the photo that is searched when there is no box."""
+    look_further: bool = True
+    """Search for other parts of the photo where the answer for the first one is unsure, as the embedder was tuned."""
     focus_iou: float = Field(0.3, gt=0.0, le=1.0)
     """An object fits the caller's focus if their intersection over union is at least this."""
     search_top_k: int = Field(100, ge=1, le=1000)

@@ -20,6 +20,7 @@ from shiwu.inference.manifest import (
     KReciprocalRule,
     ManifestError,
     QueryExpansionRule,
+    RegionRule,
     RerankRule,
     read_manifest,
 )
@@ -40,6 +41,8 @@ class Tuning:
     """What does it; None: nothing, and then candidates need not come with their vectors."""
     refusal: str = ""
     """Why there is none though there should be."""
+    regions: RegionRule | None = None
+    """How the part of the photo that is searched for is chosen; None: without asking search."""
 
 
 UNTUNED: Final = Tuning(neighbours=20, acceptance=acceptance.DEFAULT_RULE)
@@ -84,7 +87,7 @@ def _tuning(manifest: EmbedderManifest, directory: Path) -> Tuning:
         if len(mean) != manifest.dimension:
             msg = f"{manifest.id}: tuning.domains.{name} has {len(mean)} numbers; expected {manifest.dimension}"
             raise ManifestError(msg)
-    tuning = Tuning(tuned.vote.neighbours, tuned.acceptance, tuned.rerank, tuned.domains)
+    tuning = Tuning(tuned.vote.neighbours, tuned.acceptance, tuned.rerank, tuned.domains, regions=tuned.regions)
     rule = tuned.rerank
     if rule is None or (rule.kind == "k-reciprocal" and rule.lambda_ == 1.0):  # lambda 1 leaves the order alone
         return tuning

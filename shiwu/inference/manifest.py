@@ -112,6 +112,31 @@ class AcceptanceRule(_Frozen):
     """Per category, where enough was known to set one of its own."""
 
 
+RegionKind = Literal["detected", "second", "centre", "whole"]
+"""A part of a photo that may show the product: the detector's best box, its next best, the centre, all of it."""
+
+
+class RegionScore(_Frozen):
+    """Weights of the logistic regression that says whether search knows a region (see services/gateway/regions.py)."""
+
+    bias: float
+    similarity: float
+    margin: float
+    score: float
+    area: float
+
+
+class RegionRule(_Frozen):
+    """How the part of the photo that is searched for is chosen."""
+
+    scores: dict[RegionKind, RegionScore]
+    """Kinds that are missing are not looked at; a first region of such a kind is taken as it is."""
+    sure: float = Field(ge=0.0, le=1.0)
+    """The other regions are not looked at when the first one's probability is at least this."""
+    lead: float = Field(ge=0.0, le=1.0)
+    """Another region is taken only if its probability exceeds the first one's by more than this."""
+
+
 class DomainMeans(_Frozen):
     """Mean unit embedding of each side of the gap, measured on training data."""
 
@@ -127,6 +152,8 @@ class Tuning(_Frozen):
     """None: nothing gained without costing something."""
     acceptance: AcceptanceRule
     domains: DomainMeans
+    regions: RegionRule | None = None
+    """Unset: the first region is taken."""
 
 
 class _Manifest(_Frozen):

@@ -27,6 +27,7 @@ class CropSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CROP_SOURCE_DETECTED: _ClassVar[CropSource]
     CROP_SOURCE_CENTRE: _ClassVar[CropSource]
     CROP_SOURCE_FOCUS: _ClassVar[CropSource]
+    CROP_SOURCE_WHOLE: _ClassVar[CropSource]
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_MATCHED: Outcome
 OUTCOME_NOT_IN_CATALOGUE: Outcome
@@ -35,6 +36,7 @@ CROP_SOURCE_UNSPECIFIED: CropSource
 CROP_SOURCE_DETECTED: CropSource
 CROP_SOURCE_CENTRE: CropSource
 CROP_SOURCE_FOCUS: CropSource
+CROP_SOURCE_WHOLE: CropSource
 
 class ScanRequest(_message.Message):
     __slots__ = ("image", "top_k", "explain", "focus")

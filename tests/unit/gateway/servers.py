@@ -89,10 +89,8 @@ class EmbedderServer(embedder_pb2_grpc.EmbedderServiceServicer):
 
     async def Embed(self, request, context):
         models = {each.id: each for each in self.world.embedder.serving}
-        vectors = [
-            await self.world.embedder.embed(pixels(each), models[request.model], seconds=context.time_remaining())
-            for each in request.images
-        ]
+        crops = [pixels(each) for each in request.images]
+        vectors = await self.world.embedder.embed(crops, models[request.model], seconds=context.time_remaining())
         answer = embedder_pb2.EmbedResponse(
             embeddings=[embedder_pb2.Embedding(vector=each.tobytes()) for each in vectors], model=request.model
         )

@@ -243,7 +243,7 @@ class TestNonsense:
 
     async def test_of_the_embedder_without_vectors(self, mesh):
         mesh.embedder.answer = embedder_pb2.EmbedResponse(model="x")
-        assert "0 vectors for one picture" in (await self.lost(mesh))["embedder"]
+        assert "0 vectors for 1 pictures" in (await self.lost(mesh))["embedder"]
 
     async def test_of_the_embedder_without_models(self, mesh):
         mesh.world.embedder.serving = ()

@@ -72,6 +72,17 @@ def test_every_embedder_has_its_own(tmp_path):
     assert (banking.queries == np.eye(4)[:3]).all()
 
 
+def test_the_choice_of_a_region_is_read_and_is_off_without_a_rule(tmp_path):
+    weights = {"bias": -5.0, "similarity": 6.0, "margin": 18.0, "score": 0.5, "area": 0.1}
+    rule = {"scores": {"detected": weights, "whole": weights}, "sure": 0.6, "lead": 0.1}
+    release(tmp_path, "before", TUNING)
+    release(tmp_path, "choosing", TUNING | {"regions": rule})
+    tunings = Tunings(read_tunings(tmp_path))
+    assert tunings.of("before@1").regions is None
+    assert tunings.of("choosing@1").regions.model_dump() == rule
+    assert UNTUNED.regions is None
+
+
 def test_the_mode_can_be_forced(tmp_path):
     release(tmp_path, "tuned", TUNING)
     with_bank(tmp_path, "banking")

@@ -116,14 +116,14 @@ class TileEmbedder(Part):
         self.lists += 1
         return self.serving
 
-    async def embed(self, crop, model, *, seconds):
+    async def embed(self, crops, model, *, seconds):
         await self.begin(seconds)
         if model.id not in {each.id for each in self.serving}:
             raise NotFoundError(f"embedder: no model {model.id}")
         if model.categories and self.own_error:
             raise self.own_error
-        self.crops.append(crop.shape)
-        return embed(crop, salt=bool(model.categories))
+        self.crops += [crop.shape for crop in crops]
+        return [embed(crop, salt=bool(model.categories)) for crop in crops]
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,9 @@ RULES = Rules(centre_share=0.8)
 class World:
     """All parts, stocked with `products` of one picture each; product i has tile(i)."""
 
-    def __init__(self, products=(), *, tuning=UNTUNED, rules=None):
-        self.detector, self.embedder, self.index = TileDetector(), TileEmbedder(), ExactIndex()
+    def __init__(self, products=(), *, tuning=UNTUNED, rules=None, detector=None, embedder=None):
+        self.detector, self.embedder = detector or TileDetector(), embedder or TileEmbedder()
+        self.index = ExactIndex()
         self.voter, self.catalog = RealVoter(), DictCatalog()
         self.peers = Peers(self.detector, self.embedder, self.index, self.voter, self.catalog)
         self.tunings = Tunings({GENERAL.id: tuning, OWN.id: tuning})
