@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/embedder"), help="view pool and checkpoint (resumed)")
     parser.add_argument("--stamps", type=Path, default=STAMPS, help="cut-outs of tuxpaint-stamps-default")
     parser.add_argument("--modules", type=Path, default=Path("node_modules"), help="npm packages of drawings")
-    parser.add_argument("--steps", type=int, default=Recipe().steps)
+    parser.add_argument("--cycles", type=int, nargs="+", default=Recipe().cycles, help="steps of each")
     parser.add_argument("--workers", type=int, default=1, help="processes that make views")
     parser.add_argument("--share", type=float, default=1.0, help="of the trained weights, the rest ImageNet's")
     parser.add_argument("--measure-only", action="store_true", help="measure the released model, train nothing")
@@ -75,7 +75,7 @@ def _trained(options: argparse.Namespace, split: Split) -> Embedder:
     fold_batch_norms(embedder.trunk)
     before = {name: value.clone() for name, value in embedder.crown.blocks.state_dict().items()}
     backgrounds = [picture.rgb for picture in load_pictures(load_items(options.data, ["backgrounds"]))]
-    recipe = Recipe(steps=options.steps)
+    recipe = Recipe(cycles=tuple(options.cycles))
     made = sources(split.train, options.stamps, options.modules, recipe.seed)
     pool = build_pool(made, backgrounds, embedder, TRAINING_SIZE, recipe.seed, options.runs / "pool", options.workers)
     train(embedder.crown, pool, recipe, options.runs / "checkpoint.pt")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +28,8 @@ _PCA_VIEWS = 8000
 class Recipe:
     """Chosen by short measured runs; see the model card."""
 
-    steps: int = 1200
+    cycles: tuple[int, ...] = (500, 700)
+    """Steps of each fall of the rate; what is released is the mean of the weights at their ends."""
     head_rate: float = 1e-3
     backbone_rate: float = 3e-4
     weight_decay: float = 0.02
@@ -39,20 +43,44 @@ class Recipe:
     ema: float = 0.99
     seed: int = 0
 
+    @property
+    def steps(self) -> int:
+        return sum(self.cycles)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The step after the last of each cycle."""
+        return tuple(itertools.accumulate(self.cycles))
+
 
 class _Task(nn.Module):
     """Everything that learns."""
 
-    def __init__(self, crown: Crown, pool: Pool) -> None:
+    def __init__(self, crown: Crown, pool: Pool, recipe: Recipe) -> None:
         super().__init__()
+        self._recipe = recipe
+        self._products, self._styles = Memory(recipe.memory, DIMENSION), Memory(recipe.memory, DIMENSION)
         self.crown = crown
         self.proxies = Proxies(int(pool.product.max()) + 1, DIMENSION, scale=24.0, margin=0.15)
         self.recall = Recall(DIMENSION, DESCRIPTOR)
 
+    def loss(self, vectors: Tensor, products: Tensor, styles: Tensor, known: Tensor) -> Tensor:
+        """Of a batch: vectors (n, d) of the crown, labels (n,), standardised descriptors (n, 1432)."""
+        recipe = self._recipe
+        total: Tensor = contrast(vectors, products, self._products, recipe.temperature)
+        total = total + recipe.style_weight * contrast(vectors, styles, self._styles, recipe.temperature)
+        self._products.add(vectors, products)
+        self._styles.add(vectors, styles)
+        total = total + recipe.proxy_weight * self.proxies(vectors, products)
+        recall: Tensor = self.recall(vectors, known)
+        return total + recipe.recall_weight * recall + recipe.structure_weight * structure(vectors, known)
+
 
 def train(crown: Crown, pool: Pool, recipe: Recipe, checkpoint: Path, save_every: int = 100) -> None:
-    """Trains `crown` in place and leaves the moving average of its weights in it.
+    """Trains `crown` in place and leaves the mean of its cycles' ends in it, each a moving average of its weights.
 
+    The first cycle ends where unseen products are told apart best, the last where trained ones are; the mean keeps most
+    of both (Izmailov et al., Averaging Weights Leads to Wider Optima, UAI 2018).
     Goes on from `checkpoint` when an interrupted run of the same recipe left one.
     """
     torch.manual_seed(recipe.seed)
@@ -61,12 +89,12 @@ def train(crown: Crown, pool: Pool, recipe: Recipe, checkpoint: Path, save_every
     mean, std = descriptors.mean(dim=0), descriptors.std(dim=0) + 1e-4
     start_as_pca(crown.projection, descriptors)
     channels_last(crown)
-    task = _Task(crown, pool)
+    task = _Task(crown, pool, recipe)
     _centre_proxies(task, pool)
     optimiser = _optimiser(task, recipe)
     average = AveragedModel(crown, avg_fn=lambda mean, new, _: mean.lerp(new, 1 - recipe.ema))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
-    memory, style_memory = Memory(recipe.memory, DIMENSION), Memory(recipe.memory, DIMENSION)
+    ends: list[dict[str, Tensor]] = []
     start = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -76,32 +104,27 @@ def train(crown: Crown, pool: Pool, recipe: Recipe, checkpoint: Path, save_every
             average.load_state_dict(state["average"])
             optimiser.load_state_dict(state["optimiser"])
             schedule.load_state_dict(state["schedule"])
+            ends = state["ends"]
     bar = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, desc="training", mininterval=10)
     batches = iter(Batches(pool, recipe.seed + start))
     for step in bar:
         index = next(batches)
         c4, c3 = pool.batch(index)
         products, styles = torch.from_numpy(pool.product[index]), torch.from_numpy(pool.style[index])
-        vectors = task.crown(c4, c3)
-        loss = contrast(vectors, products, memory, recipe.temperature)
-        memory.add(vectors, products)
-        loss = loss + recipe.proxy_weight * task.proxies(vectors, products)
-        if recipe.style_weight:
-            loss = loss + recipe.style_weight * contrast(vectors, styles, style_memory, recipe.temperature)
-            style_memory.add(vectors, styles)
         known = (torch.from_numpy(np.asarray(pool.descriptor[index], np.float32)) - mean) / std
-        loss = loss + recipe.recall_weight * task.recall(vectors, known)
-        loss = loss + recipe.structure_weight * structure(vectors, known)
+        loss = task.loss(task.crown(c4, c3), products, styles, known)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(task.parameters(), 5.0)
         optimiser.step()
         schedule.step()
         average.update_parameters(task.crown)
+        if step + 1 in recipe.ends:
+            ends.append({name: value.clone() for name, value in average.module.state_dict().items()})
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
-            _save(checkpoint, recipe, step + 1, task, average, optimiser, schedule)
-    crown.load_state_dict(average.module.state_dict())
+            _save(checkpoint, recipe, step + 1, task, average, optimiser, schedule, ends)
+    crown.load_state_dict(mean_of(ends))
     crown.eval()
 
 
@@ -114,10 +137,12 @@ def _optimiser(task: _Task, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def _rate(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then a cosine down to a hundredth."""
+    """In each cycle a linear warm-up, then a cosine down to a hundredth."""
+    cycle = min(bisect.bisect_right(recipe.ends, step), len(recipe.cycles) - 1)
+    step -= recipe.ends[cycle] - recipe.cycles[cycle]
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    done = (step - recipe.warmup) / max(1, recipe.cycles[cycle] - recipe.warmup)
     return 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
@@ -140,6 +165,7 @@ def _save(
     average: AveragedModel,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LambdaLR,
+    ends: Sequence[dict[str, Tensor]],
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state: dict[str, object] = {
@@ -149,9 +175,18 @@ def _save(
         "average": average.state_dict(),
         "optimiser": optimiser.state_dict(),
         "schedule": schedule.state_dict(),
+        "ends": ends,
     }
     torch.save(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
+
+
+def mean_of(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of the networks' weights; of what only counts (batches seen), the last."""
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if last.is_floating_point() else last
+        for name, last in states[-1].items()
+    }
 
 
 def blended(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ WORLD = World(
     unseen={},
     bank=unit(np.random.default_rng(0).normal(size=(30, 8))),
     means=DomainMeans(photo=(0.0,) * 8, merchant=(0.1,) * 8),
+    regions=None,
 )
 
 

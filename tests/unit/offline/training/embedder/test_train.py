@@ -19,7 +19,7 @@ from offline.training.release import fold_batch_norms
 from shiwu.inference.manifest import read_manifest
 
 _SIZE = 64
-_RECIPE = Recipe(steps=2, warmup=1, memory=64)
+_RECIPE = Recipe(cycles=(1, 1), warmup=1, memory=64)
 
 
 def _sources() -> list[Source]:
@@ -79,7 +79,7 @@ def test_training_resumes_where_it_was_cut(tmp_path: Path) -> None:
     again = build(Backbone()).crown
     train(again, pool, _RECIPE, checkpoint)
     assert all(torch.equal(a, b) for a, b in zip(crown.state_dict().values(), again.state_dict().values(), strict=True))
-    train(again, pool, dataclasses.replace(_RECIPE, steps=1), checkpoint)
+    train(again, pool, dataclasses.replace(_RECIPE, cycles=(1,)), checkpoint)
     assert torch.load(checkpoint, weights_only=True)["step"] == 1
 
 
