@@ -127,7 +127,7 @@ def _conv(channels: int, out: int, kernel: int, stride: int, groups: int = 1) ->
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 (batch, height, width, 3) RGB to float (batch, 3, height, width) in -1..1, as the weights expect."""
-    return (images.permute(0, 3, 1, 2).float() - 127.5) / 127.5
+    return (images.float().permute(0, 3, 1, 2) - 127.5) / 127.5
 
 
 def _stages(variant: Variant) -> list[tuple[int, int, int, int, int]]:
