@@ -1,4 +1,4 @@
-"""One point per cell of a feature pyramid, as in FCOS (Tian et al., Fully Convolutional One-Stage Detection, ICCV 2019)."""
+"""One point per cell of a feature pyramid, as in FCOS (Tian et al., ICCV 2019)."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ class PointGrid:
         return np.concatenate([_level(size, stride) for stride in self.strides])
 
     def encode(self, boxes: Boxes, references: Boxes) -> Boxes:
-        """Targets (left, top, right, bottom): logarithms of the distances from the point to the box's sides, in strides.
+        """Targets: logarithms of the distances to the left, top, right and bottom side, in strides.
 
         boxes, references: (n, 4), each point inside its box.
         """
         centre, stride = _centre_and_stride(references)
         distances = np.concatenate([centre - boxes[:, :2], boxes[:, 2:] - centre], axis=1)
-        return np.log(np.maximum(distances, 1e-6) / stride).astype(np.float32)
+        targets: Boxes = np.log(np.maximum(distances, 1e-6) / stride).astype(np.float32)
+        return targets
 
     def decode(self, outputs: Boxes, references: Boxes) -> Boxes:
         """The inverse of `encode`."""
@@ -59,4 +60,5 @@ def _level(size: int, stride: int) -> Boxes:
 
 def _centre_and_stride(references: Boxes) -> tuple[Boxes, Boxes]:
     """(n, 2) and (n, 1), pixels."""
-    return (references[:, :2] + references[:, 2:]) / 2, (references[:, 2:3] - references[:, :1]) / 2
+    low, high = references[:, :2], references[:, 2:]
+    return np.asarray((low + high) / 2, np.float32), np.asarray((high - low)[:, :1] / 2, np.float32)

@@ -34,7 +34,7 @@ class Mix(Frozen):
 class Pictures(Frozen):
     mix: Mix = Mix()
     multi_scale: bool = True
-    """Photos are enlarged by cropping and reduced by zooming out, and mosaics are made. False: each at its own scale."""
+    """Photos are cropped, zoomed out and joined in mosaics. False: each at its own scale."""
     balance: bool = True
     """Rare categories are drawn more often than their number would give. False: every cut-out and photo alike."""
     small: float = Field(0.35, ge=0, le=1)

@@ -91,7 +91,9 @@ class Examples(IterableDataset[Example]):
             return _mosaic([self._boxed(rng) if rng.random() < 0.8 else self._single(rng) for _ in range(4)], rng)
         if kind == "boxed":
             pixels, truth = self._view(self._boxed(rng), rng, 0.35)
-            return _zoomed_out(pixels, truth, rng) if self._multi_scale and rng.random() < _ZOOMED_OUT else (pixels, truth)
+            return (
+                _zoomed_out(pixels, truth, rng) if self._multi_scale and rng.random() < _ZOOMED_OUT else (pixels, truth)
+            )
         pixels, truth = self._view(self._single(rng), rng, 0.75)
         if rng.random() < 0.1:
             pixels, truth = _quarter_turn(pixels, truth)

@@ -14,6 +14,8 @@ from shiwu.vision import boxes as geometry
 from shiwu.vision.boxes import Boxes
 
 IOU: Final = 0.5
+IOUS: Final = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+"""COCO's thresholds, .5 to .95."""
 _RESAMPLES: Final = 1000
 
 
@@ -91,19 +93,38 @@ def main_category(case: Case) -> bool | None:
     return None if wanted < 0 or not len(met) else int(case.found.categories[met[0]]) == wanted
 
 
-def average_precision(cases: Sequence[Case], category: int | None = None) -> Figure:
-    """AP at IoU .5, all points (PASCAL VOC 2010 rule), over products of one category or of any.
+def hits_above(case: Case, least: float) -> bool:
+    """Whether one of the boxes that score at least `least` meets the main object."""
+    return hits(case, int((case.found.scores >= least).sum()))
+
+
+def average_precision(cases: Sequence[Case], category: int | None = None, ious: Sequence[float] = (IOU,)) -> Figure:
+    """AP over products of one category or of any: all points (PASCAL VOC 2010 rule), mean over the IoU thresholds.
 
     With None a find counts whatever category it names. Finds in ignored regions count neither way.
     """
-    judged = [_judge(case, category) for case in cases]
-    return _bootstrap(len(judged), lambda chosen: _precision([judged[i] for i in chosen]))
+    return mean_average_precision(cases, (category,), ious)
+
+
+def mean_average_precision(
+    cases: Sequence[Case], categories: Sequence[int | None], ious: Sequence[float] = (IOU,)
+) -> Figure:
+    """Mean of the APs of those categories that the cases hold, resampled together (COCO's mAP for IOUS, but for its
+    interpolation at 101 points); n counts the pictures."""
+    judged = [[[_judge(case, category, iou) for case in cases] for iou in ious] for category in categories]
+
+    def mean(chosen: NDArray[np.intp]) -> float:
+        each = [_precision([judged_now[i] for i in chosen]) for of_one in judged for judged_now in of_one]
+        known = [value for value in each if not np.isnan(value)]
+        return float(np.mean(known)) if known else float("nan")
+
+    return _bootstrap(len(cases), mean)
 
 
 _Judged = tuple[NDArray[np.float32], NDArray[np.bool_], int]
 
 
-def _judge(case: Case, category: int | None) -> _Judged:
+def _judge(case: Case, category: int | None, least: float) -> _Judged:
     """Scores of the finds that count, whether each is right, and how many products there are."""
     wanted = case.truth.boxes if category is None else case.truth.boxes[case.truth.categories == category]
     named = np.ones(len(case.found.boxes), bool) if category is None else case.found.categories == category
@@ -113,10 +134,10 @@ def _judge(case: Case, category: int | None) -> _Judged:
     overlaps, excused = geometry.iou(boxes, wanted), geometry.iou(boxes, case.truth.ignored)
     for i in range(len(boxes)):
         candidates = np.where(free, overlaps[i], 0.0)
-        if len(wanted) and candidates.max() >= IOU:
+        if len(wanted) and candidates.max() >= least:
             free[candidates.argmax()] = False
             right[i] = True
-        elif len(case.truth.ignored) and excused[i].max() >= IOU:
+        elif len(case.truth.ignored) and excused[i].max() >= least:
             counted[i] = False
     return scores[counted], right[counted], len(wanted)
 

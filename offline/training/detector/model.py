@@ -1,7 +1,9 @@
-"""RetinaNet on EfficientNet-lite0 (Lin et al., Focal Loss for Dense Object Detection, ICCV 2017).
+"""RetinaNet on EfficientNet-lite0 (Lin et al., Focal Loss for Dense Object Detection, ICCV 2017), or FCOS on it.
 
-With points instead of anchors it is the same network with one answer per cell, which makes it FCOS (Tian et al., ICCV
-2019); objectness that learns how well the box fits replaces FCOS's centre-ness branch. Two departures from the paper. Whether something is a product and which category it has are separate outputs:
+With points instead of anchors the network gives one answer per cell, which makes it FCOS (Tian et al., ICCV 2019);
+objectness that learns how well the box fits takes the place of FCOS's centre-ness branch.
+
+Two departures from the papers. Whether something is a product and which category it has are separate outputs:
 objectness is what the focal loss trains, the category is a softmax learned from positive anchors only. So a product
 of a category hardly seen in training is still found, and a picture may teach boxes without telling a category.
 And the towers have batch norm, one per level (Tan et al., EfficientDet, CVPR 2020), as training is short.

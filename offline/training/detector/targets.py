@@ -113,14 +113,15 @@ def _by_place(truth: Truth, points: Boxes) -> _Assigned:
     """
     nearest = np.zeros(len(points), np.intp)
     positive, ignored = np.zeros(len(points), bool), np.zeros(len(points), bool)
-    centre, stride = (points[:, :2] + points[:, 2:]) / 2, (points[:, 2] - points[:, 0]) / 2
+    centre = np.asarray((points[:, :2] + points[:, 2:]) / 2, np.float32)
+    stride = np.asarray((points[:, 2] - points[:, 0]) / 2, np.float32)
     if len(truth.ignored):
-        ignored = (_distances(centre, truth.ignored) > 0).all(axis=2).any(axis=1)
+        ignored |= np.any(_distances(centre, truth.ignored).min(axis=2) > 0, axis=1)
     if len(truth.boxes):
         distances = _distances(centre, truth.boxes)
         middles = (truth.boxes[:, :2] + truth.boxes[:, 2:]) / 2
         off = np.abs(centre[:, None] - middles[None]).max(axis=2)
-        inside, farthest = (distances > 0).all(axis=2), distances.max(axis=2)
+        inside, farthest = distances.min(axis=2) > 0, distances.max(axis=2)
         low = np.where(stride == stride.min(), 0.0, _REACH / 2 * stride)
         high = np.where(stride == stride.max(), np.inf, _REACH * stride)
         fits = (farthest > low[:, None]) & (farthest <= high[:, None])

@@ -35,6 +35,7 @@ from offline.training.metric.curves import draw_curves
 from offline.training.metric.learning import Learner, Loaders, Training
 from offline.training.metric.pictures import centred, on_white, squares
 from offline.training.metric.probes import measure
+from offline.training.typed_yaml import write_yaml
 
 EXPERIMENT, RUN, RESULT, CHECKPOINT = "experiment.yaml", "run.json", "result.json", "last.ckpt"
 _START_VIEWS = 3
