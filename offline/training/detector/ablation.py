@@ -69,17 +69,17 @@ ROWS: Final = (
 )
 COLUMNS: Final = {
     "photos: best box": "photos, main object over 2 %: best box",
-    "best 3": "photos, main object over 2 %: one of best 3",
-    "above threshold": "photos, main object over 2 %: one of those above the threshold",
-    "AP@.5": "photos: AP@.5 any category",
-    "AP@[.5:.95]": "photos: AP@[.5:.95] any category",
-    "mAP@.5": "photos: mAP@.5",
+    "photos: best 3": "photos, main object over 2 %: one of best 3",
+    "photos: above threshold": "photos, main object over 2 %: one of those above the threshold",
+    "photos: AP@.5": "photos: AP@.5 any category",
+    "photos: AP@[.5:.95]": "photos: AP@[.5:.95] any category",
+    "photos: mAP@.5": "photos: mAP@.5",
     "composites: best box": "composites of unseen cut-outs: best box",
-    "AP@.5 ": "composites of unseen cut-outs: AP@.5 any category",
-    "small: best box": "composites of small unseen cut-outs: best box",
+    "composites: AP@.5": "composites of unseen cut-outs: AP@.5 any category",
+    "small composites: best box": "composites of small unseen cut-outs: best box",
 }
 """Heads of the table and the figures under them."""
-_DRAWN: Final = ("photos: best box", "AP@.5", "composites: best box")
+_DRAWN: Final = ("photos: best box", "photos: AP@.5", "composites: best box")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def averages(entries: Sequence[Entry]) -> dict[str, Figure]:
 
 def table(measured: Mapping[str, Sequence[Entry]]) -> str:
     """Markdown; rows in the order of ROWS, those without a run left out."""
-    heads = ["row", *(head.strip() for head in COLUMNS), "ms (of the released)", "min", "seeds"]
+    heads = ["row", *COLUMNS, "ms (of the released)", "min", "seeds"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in ROWS:
         entries = measured.get(row.name)
@@ -166,7 +166,7 @@ def draw_bars(measured: Mapping[str, Sequence[Entry]], out: Path) -> None:
         values = [each[COLUMNS[head]] for each in figures]
         errors = [[f.value - f.low for f in values], [f.high - f.value for f in values]]
         panel.barh(range(len(rows)), [f.value for f in values], xerr=errors, color="#2c7fb8", ecolor="#555555")
-        panel.set(xlabel=head if head != "AP@.5" else "photos: AP@.5")
+        panel.set(xlabel=head)
         panel.set_xlim(left=0)
         panel.grid(axis="x", alpha=0.4)
     panels[0].set_yticks(range(len(rows)), [row.title for row in rows])
@@ -183,8 +183,8 @@ def main() -> None:
         for seed in range(budget.seeds):
             for row in tqdm(rows, desc=f"ablation, seed {seed}", unit="run"):
                 _finish(row, seed, budget, options)
-                _report(budget, options)
-    _report(budget, options)
+                report(budget, options)
+    report(budget, options)
 
 
 def _options() -> argparse.Namespace:
@@ -224,7 +224,7 @@ def _finish(row: Row, seed: int, budget: Budget, options: argparse.Namespace) ->
     add_to_ledger(ledger, entry)
 
 
-def _report(budget: Budget, options: argparse.Namespace) -> None:
+def report(budget: Budget, options: argparse.Namespace) -> None:
     """Replaces the measured part of the page and its picture by what the ledger has of this budget."""
     ledger = read_ledger(options.out.with_suffix(".jsonl"))
     keys = {row.name: [key_of(recipe_of(row, seed, budget)) for seed in range(budget.seeds)] for row in ROWS}
@@ -241,8 +241,9 @@ def _report(budget: Budget, options: argparse.Namespace) -> None:
             _START,
             f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} {platform.machine()} cores shared with other work, one "
             "thread; `python -m offline.training.detector.ablation --data DATA --stamps STAMPS --budget "
-            f"{steps} {size} {seeds}`: {len(done)} finished runs. Photos: {counts[COLUMNS['AP@.5']]} COCO photos that no run was "
-            f"trained on, {counts[COLUMNS['photos: best box']]} of them with a main object over 2 %. Composites: "
+            f"{steps} {size} {seeds}`: {len(done)} finished runs. Photos: "
+            f"{counts[COLUMNS['photos: AP@.5']]} COCO photos that no run was trained on, "
+            f"{counts[COLUMNS['photos: best box']]} of them with a main object over 2 %. Composites: "
             f"{counts[COLUMNS['composites: best box']]} of cut-outs never trained on. Intervals are 95 % bootstraps "
             "over pictures.",
             f"![bars]({picture.name})",
