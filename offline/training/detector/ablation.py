@@ -26,7 +26,7 @@ from tqdm import tqdm
 from offline.training.detector.config import Recipe
 from offline.training.detector.evaluate import Released, measure_boxes
 from offline.training.detector.export import release
-from offline.training.detector.library import load_library
+from offline.training.detector.library import Library, load_library
 from offline.training.detector.measures import Figure
 from offline.training.detector.model import Detector
 from offline.training.detector.train import CHECKPOINT, Trainer
@@ -180,9 +180,10 @@ def main() -> None:
     budget = Budget(*options.budget)
     rows = [row for row in ROWS if not options.rows or row.name in options.rows]
     if not options.report_only:
+        library = load_library(options.data, options.stamps, options.mattes, _HELD_OUT)
         for seed in range(budget.seeds):
             for row in tqdm(rows, desc=f"ablation, seed {seed}", unit="run"):
-                _finish(row, seed, budget, options)
+                _finish(row, seed, budget, library, options)
                 report(budget, options)
     report(budget, options)
 
@@ -203,7 +204,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _finish(row: Row, seed: int, budget: Budget, options: argparse.Namespace) -> None:
+def _finish(row: Row, seed: int, budget: Budget, library: Library, options: argparse.Namespace) -> None:
     """Trains and measures a row unless the ledger has it."""
     recipe = recipe_of(row, seed, budget)
     key, ledger = key_of(recipe), options.out.with_suffix(".jsonl")
@@ -211,7 +212,6 @@ def _finish(row: Row, seed: int, budget: Budget, options: argparse.Namespace) ->
         return
     started = time.monotonic()
     folder = options.runs / f"{row.name}-{seed}-{key}"
-    library = load_library(options.data, options.stamps, options.mattes, recipe.data.held_out)
     trainer = Trainer(recipe)
     if (folder / CHECKPOINT).exists():
         trainer.load(folder / CHECKPOINT)

@@ -17,6 +17,8 @@ IOU: Final = 0.5
 IOUS: Final = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 """COCO's thresholds, .5 to .95."""
 _RESAMPLES: Final = 1000
+_FEWER: Final = 200
+"""Resamples of an average precision, which takes long to work out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def mean_average_precision(
         known = [value for value in each if not np.isnan(value)]
         return float(np.mean(known)) if known else float("nan")
 
-    return _bootstrap(len(cases), mean)
+    return _bootstrap(len(cases), mean, _FEWER)
 
 
 _Judged = tuple[NDArray[np.float32], NDArray[np.bool_], int]
@@ -155,10 +157,10 @@ def _precision(judged: Sequence[_Judged]) -> float:
     return float(envelope[right].sum() / total)
 
 
-def _bootstrap(count: int, statistic: Callable[[NDArray[np.intp]], float]) -> Figure:
+def _bootstrap(count: int, statistic: Callable[[NDArray[np.intp]], float], resamples: int = _RESAMPLES) -> Figure:
     if not count:
         return Figure(float("nan"), float("nan"), float("nan"), 0)
     rng = np.random.default_rng(0)
-    values = [statistic(rng.integers(0, count, count)) for _ in range(_RESAMPLES)]
+    values = [statistic(rng.integers(0, count, count)) for _ in range(resamples)]
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return Figure(statistic(np.arange(count)), float(low), float(high), count)

@@ -38,7 +38,7 @@ def test_focal_loss_is_that_of_the_paper() -> None:
 def test_focal_loss_of_a_soft_target_is_least_where_it_is_met() -> None:
     target = torch.full((99,), 0.7)
     at = torch.logit(torch.linspace(0.01, 0.99, 99))
-    assert abs(torch.sigmoid(at[focal_loss(at, target).argmin()]).item() - 0.7) < 0.011
+    assert abs(torch.sigmoid(at[focal_loss(at, target, 0.25, 2.0).argmin()]).item() - 0.7) < 0.011
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -83,7 +83,6 @@ def test_a_picture_of_nothing_gives_finite_of() -> None:
 @pytest.mark.parametrize("kind", ["quality", "focal", "cross-entropy"])
 def test_each_loss_falls_to_what_it_asks_for(kind, layout) -> None:
     """Free outputs, no network: the box is met, objectness becomes the kind's target, the category is learnt."""
-    torch.manual_seed(0)
     references = torch.tensor(layout.boxes(64))
     chosen = len(references) // 2
     wanted = references[chosen].clone()
@@ -114,5 +113,5 @@ def test_each_loss_falls_to_what_it_asks_for(kind, layout) -> None:
     else:
         assert reached > 0.8
     assert free[1][0, chosen].argmax().item() == 5
-    box = decode(free[2][0, [chosen]], references[[chosen]], layout)[0]
-    np.testing.assert_allclose(box.detach().numpy(), wanted.numpy(), atol=0.7)
+    box = decode(free[2][0, [chosen]], references[[chosen]], layout)
+    assert generalised_iou(box, wanted[None])[0].item() > 0.9
