@@ -20,7 +20,7 @@ _ROUNDING = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """What was found, highest score first."""
+    """What was found, the main object first (see the manifest's `prominence`)."""
 
     boxes: Boxes
     """(n, 4), shares of the picture, 0 <= min < max <= 1."""
@@ -34,7 +34,7 @@ class Detector:
     def __init__(self, manifest: DetectorManifest, runner: ModelRunner) -> None:
         self.manifest = manifest
         self._runner = runner
-        self._reader = HeadReader(manifest.grid, manifest.preprocessing.size, manifest.nms_iou)
+        self._reader = HeadReader(manifest.grid, manifest.preprocessing.size, manifest.nms_iou, manifest.prominence)
 
     async def detect(self, image: Image, *, min_score: float | None = None, max_objects: int = 20) -> Objects:
         """The objects in an upright picture, (h, w, 3).

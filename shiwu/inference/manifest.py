@@ -167,6 +167,8 @@ class DetectorManifest(_Manifest):
     labels: tuple[str, ...]
     anchors: Anchors | None = None
     points: Points | None = None
+    prominence: float = Field(0.0, ge=0.0)
+    """Objects are ranked by score times their share of the picture to this power; 0: by score alone."""
     min_score: float = Field(ge=0.0, le=1.0)
     nms_iou: float = Field(ge=0.0, le=1.0)
 

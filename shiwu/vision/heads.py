@@ -18,12 +18,16 @@ _CANDIDATES: Final = 300
 
 
 class HeadReader:
-    """Reads the heads of one model, whose anchors or points are those of `grid` for a square of `size` pixels."""
+    """Reads the heads of one model, whose anchors or points are those of `grid` for a square of `size` pixels.
 
-    def __init__(self, grid: AnchorGrid | PointGrid, size: int, nms_iou: float) -> None:
+    prominence: boxes are ranked by score times their share of the picture to this power; 0: by score alone.
+    """
+
+    def __init__(self, grid: AnchorGrid | PointGrid, size: int, nms_iou: float, prominence: float) -> None:
         self._grid = grid
         self._size = size
         self._nms_iou = nms_iou
+        self._prominence = prominence
         self._references = grid.boxes(size)
 
     def __len__(self) -> int:
@@ -40,7 +44,7 @@ class HeadReader:
         min_score: float,
         limit: int,
     ) -> tuple[Boxes, NDArray[np.float32]]:
-        """Boxes (n, 4) as shares of the picture, 0 <= min < max <= 1, and their scores (n, labels), best first.
+        """Boxes (n, 4) as shares of the picture, 0 <= min < max <= 1, and their scores (n, labels), main one first.
 
         scores: (anchors, labels). deltas: (anchors, 4). placement: where the picture, of height and width `shape`, lies
         in the square. Of at most `limit` boxes each scores at least min_score. A box is suppressed by a better one,
@@ -56,8 +60,10 @@ class HeadReader:
         # What lies in the gray border, or is thinner than a pixel that the model saw, is no object in the picture.
         solid = ((boxes[:, 2:] - boxes[:, :2]) * self._size >= 1.0).all(axis=1)
         boxes, found = boxes[solid], found[solid]
-        kept = geometry.nms(boxes, found.max(axis=1), self._nms_iou, limit)
-        return boxes[kept], found[kept]
+        kept = geometry.nms(boxes, found.max(axis=1), self._nms_iou, len(boxes))
+        rank = found[kept].max(axis=1) * geometry.areas(boxes[kept]) ** self._prominence
+        ranked = kept[np.argsort(-rank, kind="stable")[:limit]]
+        return boxes[ranked], found[ranked]
 
 
 def _candidates(scores: NDArray[np.float32], min_score: float) -> NDArray[np.intp]:

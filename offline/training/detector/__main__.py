@@ -6,12 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from offline.training.detector.calibration import prominence_of
 from offline.training.detector.config import Recipe
+from offline.training.detector.evaluate import Released
 from offline.training.detector.export import release
 from offline.training.detector.library import load_library
 from offline.training.detector.model import Detector
 from offline.training.detector.train import CHECKPOINT, Trainer, load_average
 from offline.training.typed_yaml import read_yaml
+from shiwu.inference.manifest import write_manifest
 
 RELEASE: Final = Path(__file__).with_name("release.yaml")
 _MIN_SCORE: Final = 0.2
@@ -22,14 +25,16 @@ def main() -> None:
     args = _arguments()
     recipe = read_yaml(args.recipe, Recipe, "recipe")
     checkpoint = args.runs / CHECKPOINT
+    library = load_library(args.data, args.stamps, args.mattes, recipe.data.held_out)
     if not args.release_only:
         trainer = Trainer(recipe)
         if args.resume and checkpoint.exists():
             trainer.load(checkpoint)
-        library = load_library(args.data, args.stamps, args.mattes, recipe.data.held_out)
         trainer.run(library, args.runs)
     model = Detector(load_average(checkpoint, recipe.model))
-    release(model, recipe.model, args.out, args.version, _MIN_SCORE, _NMS_IOU)
+    manifest = release(model, recipe.model, args.out, args.version, _MIN_SCORE, _NMS_IOU)
+    prominence = prominence_of(Released(args.out), library)
+    write_manifest(manifest.model_copy(update={"prominence": prominence}), args.out)
 
 
 def _arguments() -> argparse.Namespace:

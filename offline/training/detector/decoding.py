@@ -22,7 +22,8 @@ class Decoder:
     """Reads the raw heads of one detector as the service does."""
 
     def __init__(self, manifest: DetectorManifest) -> None:
-        self._reader = HeadReader(manifest.grid, manifest.preprocessing.size, manifest.nms_iou)
+        size = manifest.preprocessing.size
+        self._reader = HeadReader(manifest.grid, size, manifest.nms_iou, manifest.prominence)
 
     def read(
         self, scores: NDArray[np.float32], deltas: NDArray[np.float32], placement: Placement, width: int, height: int

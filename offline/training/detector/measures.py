@@ -23,7 +23,7 @@ _FEWER: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Boxes found in one picture, best first."""
+    """Boxes found in one picture, the main one first."""
 
     boxes: Boxes
     scores: NDArray[np.float32]
@@ -97,7 +97,8 @@ def main_category(case: Case) -> bool | None:
 
 def hits_above(case: Case, least: float) -> bool:
     """Whether one of the boxes that score at least `least` meets the main object."""
-    return hits(case, int((case.found.scores >= least).sum()))
+    overlaps = geometry.iou(case.truth.boxes[[case.main]], case.found.boxes[case.found.scores >= least])
+    return bool((overlaps >= IOU).any())
 
 
 def average_precision(cases: Sequence[Case], category: int | None = None, ious: Sequence[float] = (IOU,)) -> Figure:
@@ -130,7 +131,8 @@ def _judge(case: Case, category: int | None, least: float) -> _Judged:
     """Scores of the finds that count, whether each is right, and how many products there are."""
     wanted = case.truth.boxes if category is None else case.truth.boxes[case.truth.categories == category]
     named = np.ones(len(case.found.boxes), bool) if category is None else case.found.categories == category
-    boxes, scores = case.found.boxes[named], case.found.scores[named]
+    by_score = np.argsort(-case.found.scores[named], kind="stable")
+    boxes, scores = case.found.boxes[named][by_score], case.found.scores[named][by_score]
     free = np.ones(len(wanted), bool)
     right, counted = np.zeros(len(boxes), bool), np.ones(len(boxes), bool)
     overlaps, excused = geometry.iou(boxes, wanted), geometry.iou(boxes, case.truth.ignored)

@@ -55,3 +55,19 @@ def test_a_point_is_served_where_its_distances_say() -> None:
     found = Detector(described, runner).read(scores, deltas, placement, (64, 64), min_score=0.5, max_objects=5)
     np.testing.assert_allclose(found.boxes * 64, [[12, 12, 44, 32]], atol=1e-4)
     assert found.scores[0].argmax() == 1
+
+
+def test_prominence_ranks_the_bigger_box_first_and_leaves_scores() -> None:
+    references = manifest(HEADS[1]).grid.boxes(64)
+    scores, deltas = np.zeros((len(references), 2), np.float32), np.zeros((len(references), 4), np.float32)
+    small, big = 8 * 6 + 6, 64 + 4 * 1 + 1  # at (52, 52), stride 8, and at (24, 24), stride 16
+    scores[small, 0], scores[big, 0] = 0.8, 0.6
+    deltas[small] = np.log(0.5)
+    runner: ModelRunner = None  # type: ignore[assignment]  # the heads are handed over here
+    _, placement = fit(np.zeros((64, 64, 3), np.uint8), 64, "letterbox")
+    for prominence, order in ((0.0, [0.8, 0.6]), (0.5, [0.6, 0.8])):
+        detector = Detector(manifest(HEADS[1] | {"prominence": prominence}), runner)
+        found = detector.read(scores, deltas, placement, (64, 64), min_score=0.5, max_objects=5)
+        assert found.scores.max(axis=1).tolist() == pytest.approx(order)
+        one = detector.read(scores, deltas, placement, (64, 64), min_score=0.5, max_objects=1)
+        assert one.scores.max(axis=1).tolist() == pytest.approx(order[:1])
