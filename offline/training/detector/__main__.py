@@ -12,11 +12,12 @@ from offline.training.detector.evaluate import Released
 from offline.training.detector.export import release
 from offline.training.detector.library import load_library
 from offline.training.detector.model import Detector
+from offline.training.detector.pseudo import add_pseudo_boxes
 from offline.training.detector.train import CHECKPOINT, Trainer, load_average
 from offline.training.typed_yaml import read_yaml
 from shiwu.inference.manifest import write_manifest
 
-RELEASE: Final = Path(__file__).with_name("release.yaml")
+RELEASE: Final = Path(__file__).with_name("release-2.yaml")
 _MIN_SCORE: Final = 0.2
 _NMS_IOU: Final = 0.5
 
@@ -27,6 +28,8 @@ def main() -> None:
     checkpoint = args.runs / CHECKPOINT
     library = load_library(args.data, args.stamps, args.mattes, recipe.data.held_out)
     if not args.release_only:
+        if recipe.data.teacher is not None:
+            add_pseudo_boxes(library, args.data, Released(recipe.data.teacher))
         trainer = Trainer(recipe)
         if args.resume and checkpoint.exists():
             trainer.load(checkpoint)

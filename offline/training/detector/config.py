@@ -14,6 +14,8 @@ class Data(Frozen):
     held_out: float = Field(0.45, gt=0, lt=1)
     """Share of the photos with drawn boxes that is never trained on. The same photos for the same share, and those of a
     smaller share are among those of a bigger one."""
+    teacher: Path | None = None
+    """Folder of a released detector that boxes the grocery photos that have none; None: they are left out."""
 
 
 class Mix(Frozen):
