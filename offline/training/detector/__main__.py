@@ -34,7 +34,7 @@ def main() -> None:
         if args.resume and checkpoint.exists():
             trainer.load(checkpoint)
         trainer.run(library, args.runs)
-    model = Detector(load_average(checkpoint, recipe.model))
+    model = Detector(load_average([checkpoint, *(run / CHECKPOINT for run in args.blend)], recipe.model))
     manifest = release(model, recipe.model, args.out, args.version, _MIN_SCORE, _NMS_IOU)
     prominence = prominence_of(Released(args.out), library)
     write_manifest(manifest.model_copy(update={"prominence": prominence}), args.out)
@@ -48,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the released model")
     parser.add_argument("--runs", type=Path, default=Path("runs/detector"), help="folder for checkpoints")
     parser.add_argument("--mattes", type=Path, default=Path("runs/detector/mattes.npz"), help="cache of derived boxes")
+    parser.add_argument("--blend", type=Path, nargs="*", default=(), help="--runs of runs to release the mean with")
     parser.add_argument("--version", default="2")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --runs")
     parser.add_argument("--release-only", action="store_true", help="export the checkpoint in --runs, train nothing")

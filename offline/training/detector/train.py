@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -145,9 +146,17 @@ def build(model: Model) -> RetinaNet:
     return RetinaNet(backbone, layout_of(model))
 
 
-def load_average(path: Path, model: Model) -> RetinaNet:
-    """The averaged network of a checkpoint, for measuring and export."""
+def load_average(paths: Sequence[Path], model: Model) -> RetinaNet:
+    """The averaged network of a checkpoint, or the mean of several, for measuring and export.
+
+    Runs that go on from each other lie so near that their mean is as good on what each is good at (Wortsman et al.,
+    Model soups, ICML 2022).
+    """
+    states = [torch.load(path, map_location="cpu", weights_only=True)["average"] for path in paths]
     net = build(model)
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["average"]
-    net.load_state_dict(state)
+    mean: dict[str, Tensor] = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+    net.load_state_dict(mean)
     return net.eval()

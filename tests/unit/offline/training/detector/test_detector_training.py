@@ -98,8 +98,14 @@ def test_the_loss_falls_and_a_run_resumes(head, tmp_path: Path, monkeypatch: pyt
     for a, b in zip(trainer.net.state_dict().values(), other.net.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b)
     assert sum(part.item() for part in other.learn(batch)) < totals[0]
-    loaded = train.load_average(tmp_path / train.CHECKPOINT, recipe.model)
+    loaded = train.load_average([tmp_path / train.CHECKPOINT], recipe.model)
     torch.testing.assert_close(loaded.state_dict(), trainer.average.state_dict())
+    other.save(tmp_path / "later.pt")
+    blended = train.load_average([tmp_path / train.CHECKPOINT, tmp_path / "later.pt"], recipe.model).state_dict()
+    for name, value in blended.items():
+        ends = (trainer.average.state_dict()[name], other.average.state_dict()[name])
+        if value.is_floating_point():
+            torch.testing.assert_close(value, sum(ends) / 2)
 
 
 @pytest.mark.parametrize(("head", "kind"), [("anchors", "quality"), ("anchors", "focal"), ("points", "cross-entropy")])
