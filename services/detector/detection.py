@@ -10,19 +10,17 @@ from numpy.typing import NDArray
 from shiwu.inference.manifest import DetectorManifest
 from shiwu.inference.runner import ModelError, ModelRunner
 from shiwu.inference.tensors import require_finite
-from shiwu.vision import boxes as geometry
 from shiwu.vision.boxes import Boxes
+from shiwu.vision.heads import HeadReader
 from shiwu.vision.resize import Image, Placement, fit
 
-# Only so many of the best candidates meet in the suppression, whose cost is quadratic.
-_CANDIDATES = 300
 # Scores are sigmoids; float32 may leave 1 by this much.
 _ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """What was found, highest score first."""
+    """What was found, the main object first (see the manifest's `prominence`)."""
 
     boxes: Boxes
     """(n, 4), shares of the picture, 0 <= min < max <= 1."""
@@ -31,18 +29,17 @@ class Objects:
 
 
 class Detector:
-    """One detector with raw heads (RetinaNet: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017)."""
+    """One detector with raw heads: RetinaNet (Lin et al., ICCV 2017) or FCOS (Tian et al., ICCV 2019)."""
 
     def __init__(self, manifest: DetectorManifest, runner: ModelRunner) -> None:
         self.manifest = manifest
         self._runner = runner
-        self._anchors = manifest.anchors.grid().boxes(manifest.preprocessing.size)
+        self._reader = HeadReader(manifest.grid, manifest.preprocessing.size, manifest.nms_iou, manifest.prominence)
 
     async def detect(self, image: Image, *, min_score: float | None = None, max_objects: int = 20) -> Objects:
         """The objects in an upright picture, (h, w, 3).
 
-        min_score: lower scores are left out; None: the model's own threshold. A box is suppressed by a better one
-        of the same best label when their IoU exceeds the manifest's nms_iou.
+        min_score: lower scores are left out; None: the model's own threshold.
         Raises ModelError when the model gives no sense, and what the runner raises.
         """
         how = self.manifest.preprocessing
@@ -68,25 +65,16 @@ class Detector:
     ) -> Objects:
         """Objects from the raw heads of one picture: scores (anchors, labels), deltas (anchors, 4).
 
-        placement: where the picture lies in the square. shape: the picture's height and width.
+        A model with points has those instead. placement: where the picture lies in the square. shape: the picture's
+        height and width.
         """
         self._check(scores, deltas)
-        chosen = _candidates(scores, min_score)
-        found = scores[chosen]
-        height, width = shape
-        with np.errstate(over="ignore"):  # a box at infinity lies outside like any other
-            boxes = placement.to_image(geometry.decode(deltas[chosen], self._anchors[chosen]))
-        shares = np.asarray(boxes / np.array([width, height, width, height]), np.float32)
-        boxes = geometry.clip(shares, 1.0, 1.0)
-        # What lies in the gray border, or is thinner than a pixel that the model saw, is no object in the picture.
-        solid = ((boxes[:, 2:] - boxes[:, :2]) * self.manifest.preprocessing.size >= 1.0).all(axis=1)
-        boxes, found = boxes[solid], found[solid]
-        kept = geometry.nms(boxes, found.max(axis=1), self.manifest.nms_iou, max_objects, found.argmax(axis=1))
-        return Objects(boxes[kept], np.minimum(found[kept], 1.0))
+        boxes, found = self._reader.read(scores, deltas, placement, shape, min_score=min_score, limit=max_objects)
+        return Objects(boxes, np.minimum(found, 1.0))
 
     def _check(self, scores: NDArray[np.float32], deltas: NDArray[np.float32]) -> None:
         model = self.manifest.id
-        anchors, labels = len(self._anchors), len(self.manifest.labels)
+        anchors, labels = len(self._reader), len(self.manifest.labels)
         if scores.shape != (anchors, labels) or deltas.shape != (anchors, 4):
             msg = (
                 f"model {model} gave scores {scores.shape} and deltas {deltas.shape}; "
@@ -99,13 +87,3 @@ class Detector:
         if low < -_ROUNDING or high > 1 + _ROUNDING:
             msg = f"model {model} gave scores from {low:g} to {high:g}; expected 0 to 1"
             raise ModelError(msg)
-
-
-def _candidates(scores: NDArray[np.float32], min_score: float) -> NDArray[np.intp]:
-    """Anchors whose best score reaches min_score, in anchor order; the best of them only, if they are many."""
-    # Comparing all and then looking at the few is much faster than a maximum over the short axis of all.
-    anchors = np.unique(np.flatnonzero(scores >= np.float32(min_score)) // scores.shape[1])
-    if len(anchors) <= _CANDIDATES:
-        return anchors
-    best = np.argsort(-scores[anchors].max(axis=1), kind="stable")[:_CANDIDATES]
-    return np.sort(anchors[best])

@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from shiwu.vision.anchors import AnchorGrid
+from shiwu.vision.points import PointGrid
 from shiwu.vision.resize import Fit
 
 
@@ -172,27 +182,66 @@ class _Manifest(_Frozen):
 
 
 class Anchors(_Frozen):
-    strides: tuple[int, ...]
-    sizes: tuple[float, ...]
-    scales: tuple[float, ...]
-    ratios: tuple[float, ...]
+    """A head with several boxes of reference at every cell (see shiwu/vision/anchors.py)."""
+
+    strides: tuple[PositiveInt, ...] = Field(min_length=1)
+    sizes: tuple[PositiveFloat, ...]
+    scales: tuple[PositiveFloat, ...] = Field(min_length=1)
+    ratios: tuple[PositiveFloat, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_size_per_level(self) -> Self:
+        if len(self.sizes) != len(self.strides):
+            msg = f"{len(self.strides)} strides and {len(self.sizes)} sizes; every level has one of each"
+            raise ValueError(msg)
+        return self
+
+    @classmethod
+    def of(cls, grid: AnchorGrid) -> Self:
+        return cls(strides=grid.strides, sizes=grid.sizes, scales=grid.scales, ratios=grid.ratios)
 
     def grid(self) -> AnchorGrid:
         return AnchorGrid(self.strides, self.sizes, self.scales, self.ratios)
 
 
-class DetectorManifest(_Manifest):
-    """A detector with raw heads.
+class Points(_Frozen):
+    """A head with one point at every cell (see shiwu/vision/points.py)."""
 
-    Input "image": uint8 (batch, size, size, 3), RGB. Outputs: "scores" float32 (batch, anchors, labels) after
-    the sigmoid; "deltas" float32 (batch, anchors, 4), coded against the anchors (`shiwu.vision.boxes.encode`).
+    strides: tuple[PositiveInt, ...] = Field(min_length=1)
+
+    def grid(self) -> PointGrid:
+        return PointGrid(self.strides)
+
+
+class DetectorManifest(_Manifest):
+    """A detector with raw heads: of anchors, or of points.
+
+    Input "image": uint8 (batch, size, size, 3), RGB. Outputs: "scores" float32 (batch, anchors or points, labels)
+    after the sigmoid; "deltas" float32 (batch, anchors or points, 4), coded as the grid's `encode` does.
     """
 
     task: Literal["detection"]
     labels: tuple[str, ...]
-    anchors: Anchors
+    anchors: Anchors | None = None
+    points: Points | None = None
+    prominence: float = Field(0.0, ge=0.0)
+    """Objects are ranked by score times their share of the picture to this power; 0: by score alone."""
     min_score: float = Field(ge=0.0, le=1.0)
     nms_iou: float = Field(ge=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _one_kind_of_head(self) -> Self:
+        if (self.anchors is None) == (self.points is None):
+            msg = "a detector has either anchors or points"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def grid(self) -> AnchorGrid | PointGrid:
+        """Where the heads answer, and how deltas mean boxes."""
+        head = self.anchors or self.points
+        assert head is not None  # noqa: S101 - the validator has seen to it
+        return head.grid()
 
 
 class EmbedderManifest(_Manifest):

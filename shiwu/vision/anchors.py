@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from shiwu.vision import boxes as geometry
 from shiwu.vision.boxes import Boxes
 
 
@@ -36,6 +38,22 @@ class AnchorGrid:
         ]
         return np.concatenate(levels)
 
+    def encode(self, boxes: Boxes, references: Boxes) -> Boxes:
+        """`shiwu.vision.boxes.encode` against the anchors given as references."""
+        return geometry.encode(boxes, references)
+
+    def decode(self, outputs: Boxes, references: Boxes) -> Boxes:
+        """The inverse of `encode`."""
+        return geometry.decode(outputs, references)
+
+
+def cell_centres(size: int, stride: int) -> NDArray[np.float32]:
+    """Middles of a level's cells, x and y in pixels, (n, 2), by row, then column."""
+    cells = -(-size // stride)
+    centres = ((np.arange(cells) + 0.5) * stride).astype(np.float32)
+    y, x = np.meshgrid(centres, centres, indexing="ij")
+    return np.stack([x, y], axis=-1).reshape(-1, 2)
+
 
 def _cell(base: float, scales: Sequence[float], ratios: Sequence[float]) -> Boxes:
     """Anchors around the origin, (ratios * scales, 4); every ratio keeps the area."""
@@ -46,9 +64,6 @@ def _cell(base: float, scales: Sequence[float], ratios: Sequence[float]) -> Boxe
 
 
 def _level(size: int, stride: int, cell: Boxes) -> Boxes:
-    cells = -(-size // stride)
-    centres = ((np.arange(cells) + 0.5) * stride).astype(np.float32)
-    y, x = np.meshgrid(centres, centres, indexing="ij")
-    shifts = np.stack([x, y, x, y], axis=-1).reshape(-1, 1, 4)
+    shifts = np.tile(cell_centres(size, stride), 2)[:, None]
     boxes: Boxes = (shifts + cell).reshape(-1, 4)
     return boxes

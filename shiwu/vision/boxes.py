@@ -59,23 +59,14 @@ def clip(boxes: Boxes, width: float, height: float) -> Boxes:
     return np.clip(boxes, 0.0, np.array([width, height, width, height], np.float32))
 
 
-def nms(
-    boxes: Boxes,
-    scores: NDArray[np.float32],
-    threshold: float,
-    limit: int,
-    labels: NDArray[np.intp] | None = None,
-) -> NDArray[np.intp]:
+def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float, limit: int) -> NDArray[np.intp]:
     """Greedy non-maximum suppression: indices of at most `limit` boxes kept, best score first.
 
     A box goes when its IoU with a better kept one exceeds `threshold`. Ties keep the earlier box.
-    labels: the class of each box, (n,); only boxes of one class suppress each other. None: one class for all.
     """
     order = np.argsort(-scores, kind="stable")
     ranked = boxes[order]
     overlaps = iou(ranked, ranked) > threshold
-    if labels is not None:
-        overlaps &= labels[order][:, None] == labels[order][None, :]
     alive = np.ones(len(order), bool)
     kept: list[int] = []
     for i in range(len(order)):

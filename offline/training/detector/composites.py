@@ -32,31 +32,55 @@ _SHARES: Final = {
 """How often a pasted object has each category; rare ones more often than their number would give."""
 _PACKAGES: Final = 0.07
 """Pasted packages of no category, drawn by program: cartons, bottles' labels and tins are what shops are full of."""
+_SMALL: Final = (0.008, 0.12)
+"""Least and largest share of the picture of the objects of a scene with small ones."""
 _VISIBLE: Final = 0.35
 """An object of which less is seen is neither taught nor held against the detector."""
 
 
 class Scenes:
-    """Makes scenes from a library, each with a photo's aspect ratio and a longest side of `side` pixels."""
+    """Makes scenes from a library, each with a photo's aspect ratio and a longest side of `side` pixels.
 
-    def __init__(self, library: Library, side: int, cutouts: list[Cutout] | None = None) -> None:
+    cutouts: what is pasted; None: the library's for training, and packages and books drawn by program.
+    small: share of the scenes on backgrounds that have small objects only.
+    balance: rare categories are pasted more often than their number would give.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        side: int,
+        cutouts: list[Cutout] | None = None,
+        *,
+        small: float = 0.0,
+        balance: bool = True,
+    ) -> None:
         self._library = library
         self._side = side
+        self._small = small
         self._groups: dict[int, dict[str, list[Cutout]]] = {}
         for cutout in library.cutouts if cutouts is None else cutouts:
             self._groups.setdefault(cutout.category, {}).setdefault(cutout.group, []).append(cutout)
-        self._shares = {CATEGORIES.index(c): s for c, s in _SHARES.items() if CATEGORIES.index(c) in self._groups}
+        if balance:
+            self._shares = {CATEGORIES.index(c): s for c, s in _SHARES.items() if CATEGORIES.index(c) in self._groups}
+        else:
+            counts = {code: sum(map(len, groups.values())) for code, groups in self._groups.items() if code >= 0}
+            self._shares = {code: count / sum(counts.values()) for code, count in counts.items()}
         if cutouts is None:
-            self._shares[CATEGORIES.index("books")] = _SHARES["books"]
+            books = CATEGORIES.index("books")
+            self._shares[books] = self._shares.get(books, _SHARES["books"])
             self._shares[-1] = _PACKAGES
 
     def make(self, rng: Generator, base: tuple[Image, Truth] | None = None) -> tuple[Image, Truth]:
         """A scene on a background, or on the photo `base` with its known boxes; one main object is the usual case."""
         canvas = (self._background(rng) if base is None else base[0]).astype(np.float32)
         whole = canvas.shape[0] * canvas.shape[1]
+        small = base is None and self._small > 0 and rng.random() < self._small
         kind = rng.random()
         shares = [float(np.exp(rng.uniform(np.log(0.1), np.log(0.9))))]
-        if base is not None or kind > 0.7:
+        if small:
+            shares = [float(np.exp(rng.uniform(*np.log(_SMALL)))) for _ in range(rng.integers(1, 6))]
+        elif base is not None or kind > 0.7:
             shares = [float(np.exp(rng.uniform(np.log(0.008), np.log(0.18)))) for _ in range(rng.integers(1, 7))]
         elif kind > 0.45:
             shares = [float(s) * shares[0] for s in rng.uniform(0.03, 0.4, rng.integers(1, 4))] + shares

@@ -9,35 +9,26 @@ from numpy.typing import NDArray
 
 from offline.training.detector.measures import Detections
 from shiwu.inference.manifest import DetectorManifest
-from shiwu.vision import boxes as geometry
+from shiwu.vision.heads import HeadReader
 from shiwu.vision.resize import Placement
 
 KEPT: Final = 50
 """Boxes of one picture at most."""
-_CANDIDATES: Final = 300
 _FLOOR: Final = 0.01
 """Average precision looks at boxes far below the serving threshold."""
 
 
 class Decoder:
-    """Reads the raw heads of one detector."""
+    """Reads the raw heads of one detector as the service does."""
 
     def __init__(self, manifest: DetectorManifest) -> None:
-        self._nms_iou = manifest.nms_iou
-        self._anchors = manifest.anchors.grid().boxes(manifest.preprocessing.size)
+        size = manifest.preprocessing.size
+        self._reader = HeadReader(manifest.grid, size, manifest.nms_iou, manifest.prominence)
 
     def read(
         self, scores: NDArray[np.float32], deltas: NDArray[np.float32], placement: Placement, width: int, height: int
     ) -> Detections:
-        """Boxes in pixels of the picture, each with its best category; suppression does not look at categories.
-
-        scores: (anchors, labels). deltas: (anchors, 4). placement: where the picture lies in the model's square.
-        """
-        best = scores.max(axis=1)
-        order = np.argsort(-best, kind="stable")[:_CANDIDATES]
-        order = order[best[order] > _FLOOR]
-        boxes = placement.to_image(geometry.decode(deltas[order], self._anchors[order]))
-        boxes = geometry.clip(boxes, width, height)
-        kept = geometry.nms(boxes, best[order], self._nms_iou, KEPT)
-        chosen = order[kept]
-        return Detections(boxes[kept], best[chosen], scores[chosen].argmax(axis=1).astype(np.int64))
+        """Boxes in pixels of the picture, each with its best category; see `shiwu.vision.heads`."""
+        shares, found = self._reader.read(scores, deltas, placement, (height, width), min_score=_FLOOR, limit=KEPT)
+        boxes = (shares * np.array([width, height, width, height])).astype(np.float32)
+        return Detections(boxes, found.max(axis=1), found.argmax(axis=1).astype(np.int64))

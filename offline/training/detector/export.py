@@ -11,16 +11,27 @@ import numpy as np
 import onnxruntime
 import torch
 
-from offline.training.detector.model import GRID, SIZE, Detector
+from offline.training.detector.config import Model
+from offline.training.detector.layout import layout_of
+from offline.training.detector.model import Detector
 from shiwu.categories import CATEGORIES
-from shiwu.inference.manifest import Anchors, DetectorManifest, Preprocessing, TensorSpec, write_manifest
+from shiwu.inference.manifest import (
+    Anchors,
+    DetectorManifest,
+    Points,
+    Preprocessing,
+    TensorSpec,
+    write_manifest,
+)
+from shiwu.vision.anchors import AnchorGrid
+from shiwu.vision.points import PointGrid
 
 FILE: Final = "model.onnx"
 OPSET: Final = 18
 _TOLERANCE: Final = 1e-3
 
 
-def export(model: Detector, path: Path, size: int = SIZE) -> None:
+def export(model: Detector, path: Path, size: int) -> None:
     """Writes the network as one ONNX file with a dynamic batch and checks it against torch.
 
     Raises RuntimeError when ONNX Runtime's answers differ.
@@ -56,26 +67,30 @@ def parity(model: Detector, path: Path, images: np.ndarray[tuple[int, ...], np.d
     return max(float(np.abs(a - w.numpy()).max()) for a, w in zip(answers, wanted, strict=True))
 
 
-def release(model: Detector, folder: Path, version: str, min_score: float, nms_iou: float) -> DetectorManifest:
+def release(
+    model: Detector, recipe: Model, folder: Path, version: str, min_score: float, nms_iou: float
+) -> DetectorManifest:
     """Writes the model and its manifest into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    export(model, path)
-    anchors = len(GRID.boxes(SIZE))
+    size, layout = recipe.size, layout_of(recipe)
+    export(model, path, size)
+    answers = len(layout.boxes(size))
     manifest = DetectorManifest(
         name="detector-lite0",
         version=version,
         file=FILE,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        inputs=(TensorSpec(name="image", dtype="uint8", shape=("batch", SIZE, SIZE, 3)),),
+        inputs=(TensorSpec(name="image", dtype="uint8", shape=("batch", size, size, 3)),),
         outputs=(
-            TensorSpec(name="scores", dtype="float32", shape=("batch", anchors, len(CATEGORIES))),
-            TensorSpec(name="deltas", dtype="float32", shape=("batch", anchors, 4)),
+            TensorSpec(name="scores", dtype="float32", shape=("batch", answers, len(CATEGORIES))),
+            TensorSpec(name="deltas", dtype="float32", shape=("batch", answers, 4)),
         ),
-        preprocessing=Preprocessing(size=SIZE, fit="letterbox", fill=127, margin=0.0),
+        preprocessing=Preprocessing(size=size, fit="letterbox", fill=127, margin=0.0),
         task="detection",
         labels=CATEGORIES,
-        anchors=Anchors(strides=GRID.strides, sizes=GRID.sizes, scales=GRID.scales, ratios=GRID.ratios),
+        anchors=Anchors.of(layout) if isinstance(layout, AnchorGrid) else None,
+        points=Points(strides=layout.strides) if isinstance(layout, PointGrid) else None,
         min_score=min_score,
         nms_iou=nms_iou,
     )

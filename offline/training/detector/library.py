@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from offline.training.detector import matching, mattes
+from offline.training.detector.config import Data
 from offline.training.detector.derived import DerivedCache
 from offline.training.detector.targets import Truth
 from offline.training.items import Item, load_items
@@ -21,7 +22,6 @@ from shiwu.categories import CATEGORIES
 from shiwu.vision import boxes as geometry
 from shiwu.vision.resize import Image
 
-HELD_OUT_SHARE: Final = 0.45
 _SPLIT_SEED: Final = 2026
 _STAMPS: Final = Path(__file__).with_name("stamps.json")
 _NEGATIVES: Final = "not a product"
@@ -66,13 +66,16 @@ class Library:
     held_cutouts: list[Cutout] = field(default_factory=list)
 
 
-def load_library(data: Path, stamps: Path | None, cache: Path) -> Library:
-    """Reads the image sets under `data` and, where given, the stamps; what is derived is kept in the file `cache`."""
+def load_library(data: Path, stamps: Path | None, cache: Path, share: float = Data().held_out) -> Library:
+    """Reads the image sets under `data` and, where given, the stamps; what is derived is kept in the file `cache`.
+
+    share: of the photos with drawn boxes, how many are held out.
+    """
     # Processes forked after OpenCV has started threads of its own wait for them for ever.
     cv2.setNumThreads(0)
     library = Library()
     boxed = load_items(data, ["coco128"])
-    held = held_out([item.path.stem for item in boxed])
+    held = held_out([item.path.stem for item in boxed], share)
     products = _coco_categories(data)
     for item in boxed:
         photo = Photo(read(item.path), _drawn(item, products), item.path.stem)
@@ -91,11 +94,11 @@ def load_library(data: Path, stamps: Path | None, cache: Path) -> Library:
     return library
 
 
-def held_out(names: Sequence[str]) -> frozenset[str]:
-    """The photos with drawn boxes that are kept for measuring: a fixed random HELD_OUT_SHARE."""
+def held_out(names: Sequence[str], share: float = Data().held_out) -> frozenset[str]:
+    """The photos with drawn boxes that are kept for measuring: a fixed random share."""
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(names))
     ordered = sorted(names)
-    return frozenset(ordered[i] for i in order[: round(HELD_OUT_SHARE * len(names))])
+    return frozenset(ordered[i] for i in order[: round(share * len(names))])
 
 
 def read(path: Path) -> Image:

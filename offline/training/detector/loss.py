@@ -8,25 +8,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from offline.training.detector.model import SIZE, Heads
+from offline.training.detector.config import Loss
+from offline.training.detector.layout import Layout
+from offline.training.detector.model import Heads
+from shiwu.vision.anchors import AnchorGrid
 
 IGNORED: Final = -1.0
-"""Objectness target of an anchor that teaches nothing."""
-_ALPHA: Final = 0.25
-_GAMMA: Final = 2.0
+"""Objectness target of an anchor or point that teaches nothing."""
 _MAX_LOG_SCALE: Final = 4.0
-_PROMINENT: Final = 0.08
 
 
 class Targets(NamedTuple):
-    """What every anchor should answer; leading axis: batch."""
+    """What every anchor or point should answer; leading axis: batch."""
 
     objectness: Tensor
-    """(batch, anchors): 1 product, 0 not, IGNORED."""
+    """(batch, anchors): above 0 for a product, up to 1 for the most prominent one; 0 for none; IGNORED."""
     categories: Tensor
     """int64, (batch, anchors): index of the category; -1 where there is no product or its category is unknown."""
     deltas: Tensor
-    """(batch, anchors, 4), meaningful where objectness is 1."""
+    """(batch, anchors, 4), meaningful where there is a product."""
 
 
 class Losses(NamedTuple):
@@ -35,7 +35,7 @@ class Losses(NamedTuple):
     boxes: Tensor
 
 
-def focal_loss(logits: Tensor, targets: Tensor, alpha: float = _ALPHA, gamma: float = _GAMMA) -> Tensor:
+def focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
     """Focal loss of each element (Lin et al., ICCV 2017), for hard or soft targets in 0..1; same shape as `logits`.
 
     For targets 0 and 1 it is -alpha_t (1 - p_t)^gamma log(p_t). For a soft target y the factor is |y - p|^gamma
@@ -47,12 +47,16 @@ def focal_loss(logits: Tensor, targets: Tensor, alpha: float = _ALPHA, gamma: fl
     return weight * factor * entropy
 
 
-def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes (n, 4) from deltas and anchors, as `shiwu.vision.boxes.decode`, with gradients."""
-    size = anchors[:, 2:] - anchors[:, :2]
-    centre = (anchors[:, :2] + anchors[:, 2:]) / 2 + deltas[:, :2] * size
-    half = torch.exp(deltas[:, 2:].clamp(max=_MAX_LOG_SCALE)) * size / 2
-    return torch.cat([centre - half, centre + half], 1)
+def decode(deltas: Tensor, references: Tensor, layout: Layout) -> Tensor:
+    """Boxes (n, 4) from deltas and anchors or points, as the layout's own `decode`, with gradients."""
+    size = references[:, 2:] - references[:, :2]
+    centre = (references[:, :2] + references[:, 2:]) / 2
+    if isinstance(layout, AnchorGrid):
+        centre = centre + deltas[:, :2] * size
+        half = torch.exp(deltas[:, 2:].clamp(max=_MAX_LOG_SCALE)) * size / 2
+        return torch.cat([centre - half, centre + half], 1)
+    distances = torch.exp(deltas.clamp(max=_MAX_LOG_SCALE)) * size.tile(2) / 2
+    return torch.cat([centre - distances[:, :2], centre + distances[:, 2:]], 1)
 
 
 def generalised_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,30 +68,25 @@ def generalised_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return iou, iou - (hull - union) / hull.clamp(min=1e-6)
 
 
-def prominence(boxes: Tensor) -> Tensor:
-    """How much a thing counts by its size, (n,): 1 from _PROMINENT of the picture on, falling to 0.4 for tiny ones."""
-    share = (boxes[:, 2:] - boxes[:, :2]).prod(1) / (SIZE * SIZE)
-    return (share / _PROMINENT).pow(0.3).clamp(0.4, 1.0)
+def losses(heads: Heads, targets: Targets, references: Tensor, layout: Layout, recipe: Loss) -> Losses:
+    """The three parts, each averaged over the batch's positive anchors or points.
 
-
-def losses(heads: Heads, targets: Targets, anchors: Tensor) -> Losses:
-    """The three parts, each averaged over the batch's positive anchors.
-
-    A positive anchor's objectness target is the IoU its box reaches (quality focal loss) times the prominence of the
-    thing: consumers read the main object off the best score alone, so the tightest box on the biggest thing must win.
-    anchors: (n, 4) pixels.
+    references: (n, 4) pixels, as the layout's `boxes` gives them.
     """
-    positive = targets.objectness == 1.0
+    positive = targets.objectness > 0
     count = positive.sum().clamp(min=1)
     # The box loss computes in float32 whatever the network does.
-    expand = anchors.expand(positive.shape[0], -1, -1)
-    predicted = decode(heads.deltas.float()[positive], expand[positive])
-    wanted = decode(targets.deltas[positive], expand[positive])
-    iou, giou = generalised_iou(predicted, wanted)
-    soft = targets.objectness.clone()
-    soft[positive] = (iou.detach() * prominence(wanted)).clamp(min=0.01)
+    expand = references.expand(positive.shape[0], -1, -1)
+    predicted = decode(heads.deltas.float()[positive], expand[positive], layout)
+    iou, giou = generalised_iou(predicted, decode(targets.deltas[positive], expand[positive], layout))
+    wanted = targets.objectness.clone()
+    wanted[positive] = (iou.detach() * wanted[positive]).clamp(min=0.01) if recipe.objectness == "quality" else 1.0
     counted = targets.objectness != IGNORED
-    objectness = focal_loss(heads.objectness.float()[counted], soft[counted]).sum() / count
+    logits, wanted = heads.objectness.float()[counted], wanted[counted]
+    if recipe.objectness == "cross-entropy":
+        objectness = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+    else:
+        objectness = focal_loss(logits, wanted, recipe.alpha, recipe.gamma).sum()
     known = targets.categories >= 0
     categories = functional.cross_entropy(heads.categories.float()[known], targets.categories[known], reduction="sum")
-    return Losses(objectness, categories / known.sum().clamp(min=1), (1 - giou).sum() / count)
+    return Losses(objectness / count, categories / known.sum().clamp(min=1), (1 - giou).sum() / count)

@@ -14,12 +14,16 @@ from shiwu.vision import boxes as geometry
 from shiwu.vision.boxes import Boxes
 
 IOU: Final = 0.5
+IOUS: Final = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+"""COCO's thresholds, .5 to .95."""
 _RESAMPLES: Final = 1000
+_FEWER: Final = 200
+"""Resamples of an average precision, which takes long to work out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Boxes found in one picture, best first."""
+    """Boxes found in one picture, the main one first."""
 
     boxes: Boxes
     scores: NDArray[np.float32]
@@ -91,32 +95,53 @@ def main_category(case: Case) -> bool | None:
     return None if wanted < 0 or not len(met) else int(case.found.categories[met[0]]) == wanted
 
 
-def average_precision(cases: Sequence[Case], category: int | None = None) -> Figure:
-    """AP at IoU .5, all points (PASCAL VOC 2010 rule), over products of one category or of any.
+def hits_above(case: Case, least: float) -> bool:
+    """Whether one of the boxes that score at least `least` meets the main object."""
+    overlaps = geometry.iou(case.truth.boxes[[case.main]], case.found.boxes[case.found.scores >= least])
+    return bool((overlaps >= IOU).any())
+
+
+def average_precision(cases: Sequence[Case], category: int | None = None, ious: Sequence[float] = (IOU,)) -> Figure:
+    """AP over products of one category or of any: all points (PASCAL VOC 2010 rule), mean over the IoU thresholds.
 
     With None a find counts whatever category it names. Finds in ignored regions count neither way.
     """
-    judged = [_judge(case, category) for case in cases]
-    return _bootstrap(len(judged), lambda chosen: _precision([judged[i] for i in chosen]))
+    return mean_average_precision(cases, (category,), ious)
+
+
+def mean_average_precision(
+    cases: Sequence[Case], categories: Sequence[int | None], ious: Sequence[float] = (IOU,)
+) -> Figure:
+    """Mean of the APs of those categories that the cases hold, resampled together (COCO's mAP for IOUS, but for its
+    interpolation at 101 points); n counts the pictures."""
+    judged = [[[_judge(case, category, iou) for case in cases] for iou in ious] for category in categories]
+
+    def mean(chosen: NDArray[np.intp]) -> float:
+        each = [_precision([judged_now[i] for i in chosen]) for of_one in judged for judged_now in of_one]
+        known = [value for value in each if not np.isnan(value)]
+        return float(np.mean(known)) if known else float("nan")
+
+    return _bootstrap(len(cases), mean, _FEWER)
 
 
 _Judged = tuple[NDArray[np.float32], NDArray[np.bool_], int]
 
 
-def _judge(case: Case, category: int | None) -> _Judged:
+def _judge(case: Case, category: int | None, least: float) -> _Judged:
     """Scores of the finds that count, whether each is right, and how many products there are."""
     wanted = case.truth.boxes if category is None else case.truth.boxes[case.truth.categories == category]
     named = np.ones(len(case.found.boxes), bool) if category is None else case.found.categories == category
-    boxes, scores = case.found.boxes[named], case.found.scores[named]
+    by_score = np.argsort(-case.found.scores[named], kind="stable")
+    boxes, scores = case.found.boxes[named][by_score], case.found.scores[named][by_score]
     free = np.ones(len(wanted), bool)
     right, counted = np.zeros(len(boxes), bool), np.ones(len(boxes), bool)
     overlaps, excused = geometry.iou(boxes, wanted), geometry.iou(boxes, case.truth.ignored)
     for i in range(len(boxes)):
         candidates = np.where(free, overlaps[i], 0.0)
-        if len(wanted) and candidates.max() >= IOU:
+        if len(wanted) and candidates.max() >= least:
             free[candidates.argmax()] = False
             right[i] = True
-        elif len(case.truth.ignored) and excused[i].max() >= IOU:
+        elif len(case.truth.ignored) and excused[i].max() >= least:
             counted[i] = False
     return scores[counted], right[counted], len(wanted)
 
@@ -134,10 +159,10 @@ def _precision(judged: Sequence[_Judged]) -> float:
     return float(envelope[right].sum() / total)
 
 
-def _bootstrap(count: int, statistic: Callable[[NDArray[np.intp]], float]) -> Figure:
+def _bootstrap(count: int, statistic: Callable[[NDArray[np.intp]], float], resamples: int = _RESAMPLES) -> Figure:
     if not count:
         return Figure(float("nan"), float("nan"), float("nan"), 0)
     rng = np.random.default_rng(0)
-    values = [statistic(rng.integers(0, count, count)) for _ in range(_RESAMPLES)]
+    values = [statistic(rng.integers(0, count, count)) for _ in range(resamples)]
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return Figure(statistic(np.arange(count)), float(low), float(high), count)

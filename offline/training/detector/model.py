@@ -1,6 +1,9 @@
-"""RetinaNet on EfficientNet-lite0 (Lin et al., Focal Loss for Dense Object Detection, ICCV 2017).
+"""RetinaNet on EfficientNet-lite0 (Lin et al., Focal Loss for Dense Object Detection, ICCV 2017), or FCOS on it.
 
-Two departures from the paper. Whether something is a product and which category it has are separate outputs:
+With points instead of anchors the network gives one answer per cell, which makes it FCOS (Tian et al., ICCV 2019);
+objectness that learns how well the box fits takes the place of FCOS's centre-ness branch.
+
+Two departures from the papers. Whether something is a product and which category it has are separate outputs:
 objectness is what the focal loss trains, the category is a softmax learned from positive anchors only. So a product
 of a category hardly seen in training is still found, and a picture may teach boxes without telling a category.
 And the towers have batch norm, one per level (Tan et al., EfficientDet, CVPR 2020), as training is short.
@@ -16,18 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from offline.training.backbone import PYRAMID_CHANNELS, Backbone, normalise
+from offline.training.detector.layout import Layout
 from shiwu.categories import CATEGORIES
-from shiwu.vision.anchors import AnchorGrid
-
-SIZE: Final = 320
-"""Side of the input, pixels."""
-GRID: Final = AnchorGrid(
-    strides=(8, 16, 32, 64),
-    sizes=(24.0, 48.0, 96.0, 192.0),
-    scales=(1.0, math.sqrt(2.0)),
-    ratios=(0.5, 1.0, 2.0),
-)
-"""Anchors of 24 to 272 px: P7 would start beyond the picture, and what is below 20 px is no product to search for."""
 
 _CHANNELS: Final = 64
 _PRIOR: Final = 0.01
@@ -35,36 +28,36 @@ _PRIOR: Final = 0.01
 
 
 class Heads(NamedTuple):
-    """Raw outputs for every anchor, in the order of `AnchorGrid.boxes`."""
+    """Raw outputs for every anchor or point, in the order of the layout's `boxes`."""
 
     objectness: Tensor
     """Logits, (batch, anchors)."""
     categories: Tensor
     """Logits, (batch, anchors, categories)."""
     deltas: Tensor
-    """Coded as in `shiwu.vision.boxes.encode`, (batch, anchors, 4)."""
+    """Coded as by the layout's `encode`, (batch, anchors, 4)."""
 
 
 class RetinaNet(nn.Module):
-    """(batch, SIZE, SIZE, 3) uint8 RGB to `Heads`."""
+    """(batch, side, side, 3) uint8 RGB, the side a multiple of 64 pixels, to `Heads`."""
 
     def __init__(
         self,
         backbone: Backbone,
-        grid: AnchorGrid = GRID,
+        layout: Layout,
         channels: int = _CHANNELS,
         depth: int = 3,
         width: int = len(CATEGORIES),
     ) -> None:
         super().__init__()
-        levels = len(grid.strides)
+        levels = len(layout.strides)
         self.backbone = backbone
         self.pyramid = FeaturePyramid(channels, levels)
         self.what = _Tower(channels, depth, levels)
         self.where = _Tower(channels, depth, levels)
-        self.objectness = nn.Conv2d(channels, grid.per_cell, 3, padding=1)
-        self.categories = nn.Conv2d(channels, grid.per_cell * width, 3, padding=1)
-        self.deltas = nn.Conv2d(channels, grid.per_cell * 4, 3, padding=1)
+        self.objectness = nn.Conv2d(channels, layout.per_cell, 3, padding=1)
+        self.categories = nn.Conv2d(channels, layout.per_cell * width, 3, padding=1)
+        self.deltas = nn.Conv2d(channels, layout.per_cell * 4, 3, padding=1)
         for conv in (self.objectness, self.categories, self.deltas):
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.zeros_(_bias(conv))
@@ -109,9 +102,9 @@ class FeaturePyramid(nn.Module):
 
     def __init__(self, channels: int, levels: int) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(_unit(c, channels, 1) for c in PYRAMID_CHANNELS)
-        self.smooth = nn.ModuleList(_unit(channels, channels, 3) for _ in PYRAMID_CHANNELS)
-        self.down = nn.ModuleList(_unit(channels, channels, 3, stride=2) for _ in range(levels - len(PYRAMID_CHANNELS)))
+        self.lateral = nn.ModuleList(Unit(c, channels, 1) for c in PYRAMID_CHANNELS)
+        self.smooth = nn.ModuleList(Unit(channels, channels, 3) for _ in PYRAMID_CHANNELS)
+        self.down = nn.ModuleList(Unit(channels, channels, 3, stride=2) for _ in range(levels - len(PYRAMID_CHANNELS)))
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
         p3, p4, p5 = (lateral(c) for lateral, c in zip(self.lateral, (c3, c4, c5), strict=True))
@@ -140,10 +133,16 @@ class _Tower(nn.Module):
         return levels
 
 
-def _unit(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out, momentum=0.02)
-    )
+class Unit(nn.Sequential):
+    """A convolution without bias and its batch norm."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int = 1) -> None:
+        conv = nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(out, momentum=0.02))
+
+    @property
+    def norm(self) -> nn.BatchNorm2d:
+        return cast("nn.BatchNorm2d", self[1])
 
 
 def _per_anchor(x: Tensor, width: int) -> Tensor:

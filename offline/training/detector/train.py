@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,34 +15,19 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from offline.training.backbone import imagenet_backbone
+from offline.training.detector.config import Model, Recipe
 from offline.training.detector.examples import Example, Examples
 from offline.training.detector.folding import fold_batch_norm
+from offline.training.detector.layout import layout_of
 from offline.training.detector.library import Library
 from offline.training.detector.loss import Losses, Targets, losses
-from offline.training.detector.model import GRID, SIZE, RetinaNet
+from offline.training.detector.model import RetinaNet
+from offline.training.detector.restart import load_released
 from offline.training.speed import keep_memory
 
-_WARM_UP: Final = 100
 _CLIP: Final = 5.0
-_BOX_WEIGHT: Final = 1.5
 _SAVE_EVERY: Final = 100
 CHECKPOINT: Final = "checkpoint.pt"
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What decides the outcome of a training run, beside the data."""
-
-    steps: int = 1080
-    batch: int = 16
-    seed: int = 0
-    frozen_blocks: int = 5
-    """Blocks of the backbone that keep ImageNet's weights: up to stride 8, where most of the time would go."""
-    head_rate: float = 1.5e-3
-    backbone_rate: float = 3e-4
-    decay: float = 0.02
-    ema: float = 0.997
-    workers: int = 1
 
 
 class Trainer:
@@ -52,26 +37,29 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.step = 0
-        self.net: RetinaNet = build(recipe.frozen_blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net: RetinaNet = build(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average: RetinaNet = copy.deepcopy(self.net)
-        backbone = [p for p in self.net.backbone.parameters() if p.requires_grad]
+        rates, backbone = recipe.optimisation, [p for p in self.net.backbone.parameters() if p.requires_grad]
         owned = {id(p) for p in self.net.backbone.parameters()}
         rest = [p for p in self.net.parameters() if id(p) not in owned]
         groups = [
-            {"params": backbone, "rate": recipe.backbone_rate},
-            {"params": [p for p in rest if p.ndim > 1], "rate": recipe.head_rate},
-            {"params": [p for p in rest if p.ndim == 1], "rate": recipe.head_rate, "weight_decay": 0.0},
+            {"params": backbone, "rate": rates.backbone_rate},
+            {"params": [p for p in rest if p.ndim > 1], "rate": rates.head_rate},
+            {"params": [p for p in rest if p.ndim == 1], "rate": rates.head_rate, "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=recipe.decay)
-        self._anchors = torch.from_numpy(GRID.boxes(SIZE))
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=rates.decay)
+        self._layout = layout_of(recipe.model)
+        self._references = torch.from_numpy(self._layout.boxes(recipe.model.size))
 
     def run(self, library: Library, folder: Path) -> RetinaNet:
         """Trains up to the last step, saving to `folder` on the way; the averaged network."""
         keep_memory()
         torch.set_num_threads(1)
-        recipe = self.recipe
+        if self.step == 0 and self.recipe.model.start is not None:
+            self._start_from(self.recipe.model.start, library)
+        recipe = self.recipe.optimisation
         loader: DataLoader[Any] = DataLoader(
-            Examples(library, recipe.seed, self.step),
+            Examples(library, self.recipe, self.step),
             batch_size=recipe.batch,
             num_workers=recipe.workers,
             prefetch_factor=4 if recipe.workers else None,
@@ -98,8 +86,8 @@ class Trainer:
         # Folded batch norm and fp32 depthwise convolutions make bfloat16 worth it; see folding.py.
         with torch.autocast("cpu", torch.bfloat16):
             heads = self.net(images)
-        parts = losses(heads, Targets(*targets), self._anchors)
-        total = parts.objectness + parts.categories + _BOX_WEIGHT * parts.boxes
+        parts = losses(heads, Targets(*targets), self._references, self._layout, self.recipe.loss)
+        total = parts.objectness + parts.categories + self.recipe.loss.boxes * parts.boxes
         torch.autograd.backward(total)
         nn.utils.clip_grad_norm_(self.net.parameters(), _CLIP)
         self.optimizer.step()
@@ -128,15 +116,21 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
+    def _start_from(self, folder: Path, library: Library) -> None:
+        examples, rng = Examples(library, self.recipe), np.random.default_rng(self.recipe.seed)
+        images = np.stack([examples.draw(rng)[0] for _ in range(2 * self.recipe.optimisation.batch)])
+        load_released(self.net, folder, torch.from_numpy(images))
+        self.average.load_state_dict(self.net.state_dict())
+
     def _pace(self) -> float:
         """Linear warm-up, then half a cosine down to 2 %."""
-        warm = min(1.0, (self.step + 1) / _WARM_UP)
-        return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * self.step / self.recipe.steps)) / 2)
+        warm = min(1.0, (self.step + 1) / self.recipe.optimisation.warmup)
+        return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * self.step / self.recipe.optimisation.steps)) / 2)
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Moves the averaged weights; the average is short at first, so that it forgets the random start."""
-        keep = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        keep = min(self.recipe.optimisation.ema, (1 + self.step) / (10 + self.step))
         for mean, now in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
             if mean.dtype.is_floating_point:
                 mean.lerp_(now, 1 - keep)
@@ -144,17 +138,25 @@ class Trainer:
                 mean.copy_(now)
 
 
-def build(frozen_blocks: int = 0) -> RetinaNet:
+def build(model: Model) -> RetinaNet:
     """The network with ImageNet's backbone, ready to train."""
     backbone = imagenet_backbone()
     fold_batch_norm(backbone)
-    backbone.freeze(frozen_blocks)
-    return RetinaNet(backbone)
+    backbone.freeze(model.frozen_blocks)
+    return RetinaNet(backbone, layout_of(model))
 
 
-def load_average(path: Path) -> RetinaNet:
-    """The averaged network of a checkpoint, for measuring and export."""
-    net = build()
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["average"]
-    net.load_state_dict(state)
+def load_average(paths: Sequence[Path], model: Model) -> RetinaNet:
+    """The averaged network of a checkpoint, or the mean of several, for measuring and export.
+
+    Runs that go on from each other lie so near that their mean is as good on what each is good at (Wortsman et al.,
+    Model soups, ICML 2022).
+    """
+    states = [torch.load(path, map_location="cpu", weights_only=True)["average"] for path in paths]
+    net = build(model)
+    mean: dict[str, Tensor] = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+    net.load_state_dict(mean)
     return net.eval()

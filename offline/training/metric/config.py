@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -19,24 +16,21 @@ from pydantic import (
 
 from offline.training.embedder.split import DATASETS, HELD_OUT_SHARE
 from offline.training.embedder.split import SEED as SPLIT_SEED
+from offline.training.typed_yaml import Frozen, YamlError, read_yaml
 
 
 class ExperimentError(ValueError):
     """An experiment cannot be read, or asks for what does not exist or does not go together."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ImageSet(_Frozen):
+class ImageSet(Frozen):
     """A folder under the data folder and how it is laid out; see loaders.py."""
 
     name: str
     format: Literal["items", "folders", "coco", "voc"] = "items"
 
 
-class Data(_Frozen):
+class Data(Frozen):
     sets: tuple[ImageSet, ...] = tuple(ImageSet(name=name) for name in DATASETS)
     held_out: dict[str, float] = HELD_OUT_SHARE
     """Per set, the share of products that are never trained on, whole styles at a time."""
@@ -47,7 +41,7 @@ class Data(_Frozen):
     """Side of the square that the network reads, pixels."""
 
 
-class Batches(_Frozen):
+class Batches(Frozen):
     """What stands in a batch: products times views, and `singles` pictures twice."""
 
     products: PositiveInt = 16
@@ -58,7 +52,7 @@ class Batches(_Frozen):
     """domain: every set gives as many products as any other, and half of a product's views are photos if it has any."""
 
 
-class Augmentation(_Frozen):
+class Augmentation(Frozen):
     crop: float = Field(0.6, gt=0, le=1)
     """Least area of a random crop."""
     phone: float = Field(0.0, ge=0, le=1)
@@ -69,7 +63,7 @@ class Augmentation(_Frozen):
     erase_chance: float = Field(0.5, ge=0, le=1)
 
 
-class Model(_Frozen):
+class Model(Frozen):
     backbone: str = "lite0"
     """lite0, lite1, lite2 (EfficientNet), or `timm:NAME` where timm is installed."""
     pretrained: bool = True
@@ -83,7 +77,7 @@ class Model(_Frozen):
     """One embedding per stage, each trained on harder pairs; the deployed vector joins them."""
 
 
-class Classification(_Frozen):
+class Classification(Frozen):
     kind: Literal["none", "softmax", "normalised", "sphereface", "cosface", "arcface", "subcentre"] = "normalised"
     scale: PositiveFloat = 24.0
     margin: NonNegativeFloat | None = None
@@ -92,19 +86,19 @@ class Classification(_Frozen):
     weight: NonNegativeFloat = 1.0
 
 
-class Ranking(_Frozen):
+class Ranking(Frozen):
     kind: Literal["none", "contrastive", "triplet", "lifted"] = "none"
     weight: NonNegativeFloat = 1.0
     memory: NonNegativeInt = 0
     """Embeddings of earlier batches to compare with (cross-batch memory)."""
 
 
-class Instance(_Frozen):
+class Instance(Frozen):
     weight: NonNegativeFloat = 0.5
     temperature: PositiveFloat = 0.1
 
 
-class Tasks(_Frozen):
+class Tasks(Frozen):
     """Attributes learnt beside the product: fields of `Item` (style, category, label, role, dataset) or of its row."""
 
     attributes: tuple[str, ...] = ()
@@ -113,7 +107,7 @@ class Tasks(_Frozen):
     weighting: Literal["equal", "trend"] = "trend"
 
 
-class Peer(_Frozen):
+class Peer(Frozen):
     """A second network that the deployed one learns with (mutual) or from (distil)."""
 
     kind: Literal["mutual", "distil"] = "mutual"
@@ -124,7 +118,7 @@ class Peer(_Frozen):
     temperature: PositiveFloat = 1.0
 
 
-class Optimisation(_Frozen):
+class Optimisation(Frozen):
     steps: NonNegativeInt = 200
     accumulate: PositiveInt = 1
     """Batches per step."""
@@ -143,7 +137,7 @@ class Optimisation(_Frozen):
     workers: NonNegativeInt = 0
 
 
-class Experiment(_Frozen):
+class Experiment(Frozen):
     """A run's whole recipe; two equal experiments on the same data give the same weights on the same machine."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -184,15 +178,6 @@ class Experiment(_Frozen):
 def read_experiment(path: Path) -> Experiment:
     """Raises ExperimentError naming the file and every key that is unknown or has a wrong value."""
     try:
-        return Experiment.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        msg = f"no experiment at {path}: {error.strerror}"
-        raise ExperimentError(msg) from error
-    except (ValueError, yaml.YAMLError) as error:
-        msg = f"{path} is not an experiment: {error}"
-        raise ExperimentError(msg) from error
-
-
-def write_experiment(experiment: Experiment, path: Path) -> None:
-    """All values, defaults too, so that a later change of a default does not change what the run was."""
-    path.write_text(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        return read_yaml(path, Experiment, "experiment")
+    except YamlError as error:
+        raise ExperimentError(*error.args) from error

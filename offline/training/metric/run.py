@@ -30,11 +30,12 @@ from offline.training.embedder.model import start_as_pca
 from offline.training.embedder.retrieval import Report
 from offline.training.items import Item
 from offline.training.metric.batches import Corpus, corpus
-from offline.training.metric.config import Experiment, ExperimentError, read_experiment, write_experiment
+from offline.training.metric.config import Experiment, ExperimentError, read_experiment
 from offline.training.metric.curves import draw_curves
 from offline.training.metric.learning import Learner, Loaders, Training
 from offline.training.metric.pictures import centred, on_white, squares
 from offline.training.metric.probes import measure
+from offline.training.typed_yaml import write_yaml
 
 EXPERIMENT, RUN, RESULT, CHECKPOINT = "experiment.yaml", "run.json", "result.json", "last.ckpt"
 _START_VIEWS = 3
@@ -155,7 +156,7 @@ def _claim(folder: Path, experiment: Experiment) -> None:
     if path.exists() and read_experiment(path) != experiment:
         msg = f"{folder} holds another experiment; choose another folder"
         raise ExperimentError(msg)
-    write_experiment(experiment, path)
+    write_yaml(experiment, path)
 
 
 def _describe(folder: Path, data: Corpus) -> None:

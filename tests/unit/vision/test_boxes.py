@@ -40,22 +40,13 @@ def test_iou(a: np.ndarray, b: np.ndarray) -> None:
 def test_nms_keeps_just_what_no_better_kept_box_covers(boxes: np.ndarray, data: st.DataObject) -> None:
     count = len(boxes)
     scores = data.draw(arrays(np.float32, count, elements=st.floats(0, 1, width=16)))
-    labels = data.draw(arrays(np.intp, count, elements=st.integers(0, 2)))
     limit = data.draw(st.integers(1, 15))
     threshold = data.draw(st.sampled_from([0.0, 0.3, 0.5, 0.9]))
     kept: list[int] = []
     for i in sorted(range(count), key=lambda i: (-scores[i], i)):
-        rivals = (k for k in kept if labels[k] == labels[i])
-        if all(geometry.iou(boxes[[k]], boxes[[i]])[0, 0] <= threshold for k in rivals) and len(kept) < limit:
+        if all(geometry.iou(boxes[[k]], boxes[[i]])[0, 0] <= threshold for k in kept) and len(kept) < limit:
             kept.append(i)
-    assert geometry.nms(boxes, scores, threshold, limit, labels).tolist() == kept
-
-
-@given(some_boxes(), st.data())
-def test_without_labels_all_boxes_are_rivals(boxes: np.ndarray, data: st.DataObject) -> None:
-    scores = data.draw(arrays(np.float32, len(boxes), elements=st.floats(0, 1, width=16)))
-    one = np.zeros(len(boxes), np.intp)
-    assert np.array_equal(geometry.nms(boxes, scores, 0.5, 9), geometry.nms(boxes, scores, 0.5, 9, one))
+    assert geometry.nms(boxes, scores, threshold, limit).tolist() == kept
 
 
 def test_decode_undoes_encode() -> None:

@@ -3,13 +3,16 @@
 import numpy as np
 
 from offline.training.detector.measures import (
+    IOUS,
     Case,
     Detections,
     average_precision,
     centre_hits,
     hits,
+    hits_above,
     hits_any,
     main_category,
+    mean_average_precision,
     share,
 )
 from offline.training.detector.targets import Truth
@@ -79,3 +82,25 @@ def test_share_has_its_interval() -> None:
     assert figure.value == 0.75
     assert 0.55 < figure.low < 0.75 < figure.high < 0.92
     assert np.isnan(share([]).value)
+
+
+def test_stricter_overlaps_by_hand() -> None:
+    # The find covers [0, 0, 10, 7.2] of [0, 0, 10, 10]: IoU .72 passes .50, .55, .60, .65 and .70 of ten thresholds.
+    cases = [case([SMALL], [1], [[0, 0, 10, 7.2]], [0.9], [1])]
+    assert average_precision(cases).value == 1.0
+    assert np.isclose(average_precision(cases, ious=IOUS).value, 0.5)
+
+
+def test_mean_over_the_categories_that_there_are_by_hand() -> None:
+    # Category 1: one of two found, AP 1/2. Category 2: wrong, then right, AP 1/2. Category 3: found, AP 1.
+    cases = [
+        case([SMALL, BIG], [1, 2], [SMALL, FAR, BIG], [0.9, 0.8, 0.7], [1, 2, 2]),
+        case([SMALL, BIG], [1, 3], [BIG], [0.9], [3]),
+    ]
+    assert np.isclose(mean_average_precision(cases, range(11)).value, (1 / 2 + 1 / 2 + 1) / 3)
+
+
+def test_only_boxes_above_the_threshold_count() -> None:
+    one = case([BIG], [1], [SMALL, BIG], [0.9, 0.3], [1, 1])
+    assert hits_above(one, 0.3)
+    assert not hits_above(one, 0.31)

@@ -6,14 +6,17 @@ import pytest
 
 from offline.training.detector import matching, mattes, procedural
 from offline.training.detector.composites import Scenes
+from offline.training.detector.config import Mix, Model, Pictures, Recipe
 from offline.training.detector.examples import Examples, cropped
+from offline.training.detector.layout import layout_of
 from offline.training.detector.library import Cutout, Library, Photo, held_out
-from offline.training.detector.model import GRID, SIZE
 from offline.training.detector.targets import Truth
 from shiwu.categories import CATEGORIES
+from shiwu.vision import boxes as geometry
 
 NOTHING = np.zeros((0, 4), np.float32)
 FOOD = CATEGORIES.index("food")
+SIZE = 320
 
 
 def library() -> Library:
@@ -53,11 +56,11 @@ def test_a_scene_is_boxed_exactly() -> None:
 
 
 def test_examples_repeat_with_the_seed_and_differ_without() -> None:
-    first = next(iter(Examples(library(), seed=1)))
-    again = next(iter(Examples(library(), seed=1)))
-    other = next(iter(Examples(library(), seed=1, start=50)))
+    first = next(iter(Examples(library(), Recipe(seed=1))))
+    again = next(iter(Examples(library(), Recipe(seed=1))))
+    other = next(iter(Examples(library(), Recipe(seed=1), start=50)))
     assert first[0].shape == (SIZE, SIZE, 3)
-    assert len(first[1]) == len(GRID.boxes(SIZE))
+    assert len(first[1]) == len(layout_of(Model()).boxes(SIZE))
     assert all(bool((a == b).all()) for a, b in zip(first, again, strict=True))
     assert bool((first[0] != other[0]).any())
 
@@ -67,12 +70,51 @@ def test_crops_carry_their_boxes(seed: int) -> None:
     image = np.zeros((200, 300, 3), np.uint8)
     image[60:140, 100:220] = 255
     truth = Truth(np.array([[100, 60, 220, 140]], np.float32), np.array([FOOD]), NOTHING)
-    region, kept = cropped(image, truth, np.random.default_rng(seed), 0.5)
+    region, kept = cropped(image, truth, np.random.default_rng(seed), 0.5, 320)
     boxes = np.concatenate([kept.boxes, kept.ignored])
     if (region > 127).any():
         np.testing.assert_allclose(boxes, mattes.box_of(region[..., 0] > 127), atol=1.5)
     else:
         assert not len(kept.boxes)
+
+
+ONLY = {
+    "mosaic": Mix(scene=0, pasted=0, boxed=0, mosaic=1, single=0),
+    "boxed": Mix(scene=0, pasted=0, boxed=1, mosaic=0, single=0),
+}
+
+
+@pytest.mark.parametrize("kind", ["mosaic", "boxed"])
+@pytest.mark.parametrize("seed", range(8))
+def test_every_box_of_a_made_photo_holds_its_thing(kind: str, seed: int) -> None:
+    made = library()
+    photo = np.zeros((120, 160, 3), np.uint8)
+    photo[20:80, 30:90] = 255
+    made.boxed = made.single = [Photo(photo, made.boxed[0].truth, "white on black")]
+    image, truth = Examples(made, Recipe(pictures=Pictures(mix=ONLY[kind]))).draw(np.random.default_rng(seed))
+    gray = image.mean(axis=2)
+    inside = np.zeros(gray.shape, bool)
+    for x1, y1, x2, y2 in np.concatenate([truth.boxes, truth.ignored]).round().astype(int):
+        inside[max(y1 - 2, 0) : y2 + 2, max(x1 - 2, 0) : x2 + 2] = True
+    # Things stay the brightest whatever the camera does; canvas and border are gray, the photos' ground is black.
+    assert not (gray[~inside] > 0.93 * gray.max()).mean() > 0.002
+    for x1, y1, x2, y2 in truth.boxes.astype(int):
+        assert gray[y1 + 4 : y2 - 4, x1 + 4 : x2 - 4].mean() > 0.6 * gray.max()
+
+
+def test_without_multi_scale_a_photo_keeps_its_scale() -> None:
+    pictures = Pictures(mix=ONLY["boxed"], multi_scale=False)
+    examples = Examples(library(), Recipe(pictures=pictures))
+    sizes = [np.ptp(examples.draw(np.random.default_rng(seed))[1].boxes.reshape(2, 2), axis=0) for seed in range(6)]
+    np.testing.assert_allclose(sizes, 120, atol=1e-3)
+
+
+def test_small_scenes_have_small_objects_only() -> None:
+    made = library()
+    scenes = Scenes(made, 160, made.cutouts, small=1.0)
+    for seed in range(20):
+        image, truth = scenes.make(np.random.default_rng(seed))
+        assert (geometry.areas(truth.boxes) < 0.15 * image[..., 0].size).all()
 
 
 def test_on_white_finds_what_is_not_white_and_keeps_white_inside() -> None:
@@ -129,3 +171,4 @@ def test_the_held_out_photos_are_fixed() -> None:
     names = [f"{i:03}" for i in range(40)]
     assert held_out(names) == held_out(names[::-1])
     assert len(held_out(names)) == 18
+    assert held_out(names, 0.2) < held_out(names, 0.7)

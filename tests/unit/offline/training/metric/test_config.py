@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from offline.training.metric import config
-from offline.training.metric.config import Experiment, ExperimentError, read_experiment, write_experiment
+from offline.training.metric.config import Experiment, ExperimentError, read_experiment
+from offline.training.typed_yaml import write_yaml
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -17,7 +18,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
             "data": {"held_out": {"a": 0.5}},
         }
     )
-    write_experiment(experiment, tmp_path / "e.yaml")
+    write_yaml(experiment, tmp_path / "e.yaml")
     assert read_experiment(tmp_path / "e.yaml") == experiment
 
 
