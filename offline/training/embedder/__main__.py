@@ -16,7 +16,7 @@ import torch
 from offline.training.backbone import imagenet_backbone
 from offline.training.embedder.drawings import drawings
 from offline.training.embedder.failures import draw_failures
-from offline.training.embedder.measure import EmbedImages, in_batches, measure
+from offline.training.embedder.measure import EmbedImages, in_views, measure
 from offline.training.embedder.model import DIMENSION, Embedder, build
 from offline.training.embedder.pictures import load_pictures
 from offline.training.embedder.pool import build_pool
@@ -90,7 +90,7 @@ def release(embedder: Embedder, out: Path) -> float:
 
 
 def released(directory: Path) -> EmbedImages:
-    """The released model on one CPU thread. Raises ManifestError when it is not as its manifest says."""
+    """The released model with its views, on one CPU thread. Raises ManifestError where its manifest does not fit."""
     manifest = read_manifest(directory)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -99,7 +99,7 @@ def released(directory: Path) -> EmbedImages:
     def run(images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Vectors:
         return np.asarray(session.run(None, {"image": images})[0], np.float32)
 
-    return in_batches(run, manifest.preprocessing)
+    return in_views(run, manifest.preprocessing)
 
 
 def table(report: dict[str, Report]) -> str:

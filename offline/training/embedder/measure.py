@@ -13,6 +13,7 @@ from offline.training.embedder.retrieval import Report, Vectors, leave_one_out, 
 from offline.training.embedder.split import Split
 from offline.training.items import Item
 from shiwu.inference.manifest import Preprocessing
+from shiwu.vision.crop import middle
 from shiwu.vision.resize import Image, fit
 
 EmbedImages = Callable[[Sequence[Image]], Vectors]
@@ -23,18 +24,25 @@ _CROP = 0.6
 _BATCH = 16
 
 
-def squares(images: Iterable[Image], how: Preprocessing) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The images as the model reads them, (n, size, size, 3)."""
-    return np.stack([fit(image, how.size, how.fit, how.fill)[0] for image in images])
+def squares(
+    images: Iterable[Image], how: Preprocessing, share: float = 1.0
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The images, or their middles with `share` of their sides, as the model reads them, (n, size, size, 3)."""
+    return np.stack([fit(middle(image, share), how.size, how.fit, how.fill)[0] for image in images])
 
 
-def in_batches(
+def in_views(
     run: Callable[[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]], Vectors], how: Preprocessing
 ) -> EmbedImages:
-    """An EmbedImages from a model that reads prepared squares."""
+    """An EmbedImages from a model that reads prepared squares: the mean over the views that its manifest names."""
+
+    def view(images: Sequence[Image], share: float) -> Vectors:
+        parts = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
+        return np.concatenate([run(squares(part, how, share)) for part in parts])
 
     def embed(images: Sequence[Image]) -> Vectors:
-        return np.concatenate([run(squares(images[i : i + _BATCH], how)) for i in range(0, len(images), _BATCH)])
+        total = np.sum([view(images, share) for share in how.views], axis=0)
+        return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
 
     return embed
 

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from offline.training.backbone import Backbone
+from offline.training.embedder.__main__ import PREPROCESSING, released
 from offline.training.embedder.__main__ import release as release_embedder
-from offline.training.embedder.__main__ import released
+from offline.training.embedder.measure import squares
 from offline.training.embedder.model import DIMENSION, build
 from offline.training.embedder.pictures import Picture
 from offline.training.embedder.pool import Pool, build_pool
@@ -87,10 +88,11 @@ def test_released_file_agrees_with_torch_for_any_batch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     embedder = build(Backbone())
     images = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
-    with torch.inference_mode():
-        expected = embedder(torch.from_numpy(images)).numpy()
     assert release_embedder(embedder, tmp_path) < 1e-4
     manifest = read_manifest(tmp_path)
+    with torch.inference_mode():
+        views = [embedder(torch.from_numpy(squares(images, PREPROCESSING, share))) for share in (1.0, 0.65)]
+    expected = torch.nn.functional.normalize(views[0] + views[1], dim=1).numpy()
     assert manifest.outputs[0].shape == ("batch", DIMENSION)
     vectors = released(tmp_path)(list(images))
     np.testing.assert_allclose(vectors, expected, atol=1e-4)
