@@ -20,7 +20,7 @@ from services.gateway.regions import best_of, is_sure, signs
 from shiwu.inference.manifest import RegionKind, RegionRule, RegionScore
 
 _FOLDS: Final = 5
-_LEADS: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2)
+_LEADS: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 _SURES: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 _NOISE: Final = 0.005
 """Half a point of recall and of mean average precision each: of rules within it the more cautious one is taken."""
@@ -41,7 +41,7 @@ class Gain:
     further: float
     """Share of the photos of which other regions were looked at."""
     hurts: bool
-    """Whether more photos lost the right product than won it, by more than a standard error of that difference."""
+    """Whether more photos lost the right product than won it, by more than a standard error (over products) of that."""
 
     @property
     def value(self) -> float:
@@ -106,22 +106,26 @@ def pick(looked: Looked, rule: RegionRule) -> int | None:
 def gains_of(looked: Sequence[Looked], picked: Sequence[int | None]) -> dict[str, Gain]:
     """By set, with what was picked for each photo."""
     rows: dict[str, list[tuple[int, int, bool]]] = {}
+    products: dict[str, list[str]] = {}
     for each, place in zip(looked, picked, strict=True):
         ranks = each.rank(each.similarities[0]), each.rank(each.similarities[place or 0])
         rows.setdefault(each.source, []).append((*ranks, place is not None))
-    return {source: _gain(np.array(ranks)) for source, ranks in rows.items()}
+        products.setdefault(each.source, []).append(each.query.product)
+    return {source: _gain(np.array(ranks), np.array(products[source])) for source, ranks in rows.items()}
 
 
-def _gain(rows: NDArray[np.int_]) -> Gain:
+def _gain(rows: NDArray[np.int_], products: NDArray[np.str_]) -> Gain:
     first, taken, further = rows.T
     right = np.stack([first == 1, taken == 1])
-    won, lost = int((~right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())
+    # Photos of one product win or lose together, so the error is that of a sum over products.
+    _, of = np.unique(products, return_inverse=True)
+    won = np.bincount(of, weights=right[1].astype(float) - right[0])
     return Gain(
         photos=len(rows),
         recall_1=(float(right[0].mean()), float(right[1].mean())),
         mean_average_precision=(float((1 / first).mean()), float((1 / taken).mean())),
         further=float(further.mean()),
-        hurts=lost - won > (lost + won) ** 0.5,
+        hurts=-won.sum() > float(np.sqrt((won**2).sum())),
     )
 
 

@@ -1,7 +1,6 @@
-"""`python -m offline.training.detector.failures`: a sheet of held-out pictures whose main object the best box misses.
+"""`python -m offline.training.detector.failures`: a sheet of pictures whose main object the best box misses.
 
-Only pictures that may be passed on: photos of the Grocery Store Dataset (MIT), and composites of YCB renders (MIT) on
-backgrounds under CC0 or MIT.
+Packages and books drawn by program on drawn backgrounds, so that the sheet may be passed on.
 """
 
 from __future__ import annotations
@@ -16,44 +15,40 @@ import numpy as np
 
 from offline.training.detector.composites import Scenes
 from offline.training.detector.evaluate import Released
-from offline.training.detector.library import Library, load_library, read
+from offline.training.detector.library import Library
 from offline.training.detector.measures import Case, hits
+from offline.training.detector.procedural import package
 from offline.training.detector.targets import Truth
-from offline.training.items import load_items
+from offline.training.embedder.covers import clouds
 from shiwu.vision.resize import Image, fit
 
-_FREE: Final = ("clothing photo corner", "texture")
-"""Labels of such backgrounds."""
 _COLUMNS: Final = 4
 _SIDE: Final = 190
-_SCENES: Final = 200
+_SCENES: Final = 300
+_CUTOUTS: Final = 120
+_SEED: Final = 79
 _WANTED: Final = (255, 200, 0)
 _FOUND: Final = (255, 0, 0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m offline.training.detector.failures", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the image sets")
     parser.add_argument("--model", type=Path, default=Path("models/detector-lite0"))
-    parser.add_argument("--mattes", type=Path, default=Path("runs/detector/mattes.npz"), help="cache of derived boxes")
     parser.add_argument("--out", type=Path, default=Path("models/detector-lite0/failures.jpg"))
     args = parser.parse_args()
-    model = Released(args.model)
-    library = load_library(args.data, None, args.mattes)
-    groceries = ((p.pixels, p.truth) for p in library.held_single if p.name.startswith("grocery"))
-    tiles = [*_failures(model, groceries, _COLUMNS), *_failures(model, _free_scenes(library, args.data), _COLUMNS)]
+    tiles = _failures(Released(args.model), _scenes(), 2 * _COLUMNS)
     tiles += [np.full((_SIDE, _SIDE, 3), 127, np.uint8)] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
     cv2.imwrite(str(args.out), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
 
 
-def _free_scenes(library: Library, data: Path) -> Iterator[tuple[Image, Truth]]:
-    items = [item for item in load_items(data, ["backgrounds"]) if item.label in _FREE]
-    free = Library(backgrounds=[read(item.path) for item in items])
-    cutouts = [cutout for cutout in library.held_cutouts if cutout.group.startswith("ycb")]
-    scenes = Scenes(free, _SIDE * 2, cutouts, small=0.5)
+def _scenes() -> Iterator[tuple[Image, Truth]]:
+    rng = np.random.default_rng(_SEED)
+    grounds = [clouds(rng) for _ in range(60)]
+    cutouts = [package(rng, grounds[i % len(grounds)], book=i % 2 == 0) for i in range(_CUTOUTS)]
+    scenes = Scenes(Library(backgrounds=grounds), _SIDE * 2, cutouts, small=0.5)
     for seed in range(_SCENES):
-        yield scenes.make(np.random.default_rng((79, seed)))
+        yield scenes.make(np.random.default_rng((_SEED, seed)))
 
 
 def _failures(model: Released, pictures: Iterator[tuple[Image, Truth]], most: int) -> list[Image]:

@@ -67,6 +67,12 @@ def family(rng: Generator, art: Sequence[Image]) -> list[Image]:
     return fronts
 
 
+def clouds(rng: Generator) -> Image:
+    """Soft colours, (200, 200, 3): a background, or a picture to print, where none is to be taken from anywhere."""
+    small = rng.integers(0, 256, (int(rng.integers(2, 9)), int(rng.integers(2, 9)), 3), dtype=np.uint8)
+    return np.asarray(Pillow.fromarray(small).resize((200, 200), Pillow.Resampling.BICUBIC), np.uint8)
+
+
 def _design(rng: Generator) -> _Design:
     aspect = float(rng.choice([1.0, 0.7, 0.65, 0.75, 0.5, 1.4, np.exp(rng.normal(0, 0.4))]))
     size = (SIDE, round(SIDE / aspect)) if aspect > 1 else (round(SIDE * aspect), SIDE)

@@ -58,13 +58,7 @@ def _mistakes(embed: EmbedImages, queries: Sequence[Image], gallery: Sequence[Im
 def _covers() -> tuple[list[Image], list[Image]]:
     """Fronts as a phone sees them, and the fronts."""
     rng = np.random.default_rng(_SEED)
-    art = [_clouds(rng) for _ in range(40)]
+    art = [covers.clouds(rng) for _ in range(40)]
     seeds = [np.random.default_rng([_SEED, number]) for number in range(_FAMILIES)]
     fronts = [front for seed in seeds for front in covers.family(seed, art)]
     return [phone_view(Picture(front, None), art, covers.SIDE, rng) for front in fronts], fronts
-
-
-def _clouds(rng: np.random.Generator) -> Image:
-    """Soft colours, which serve as backgrounds and as pictures on the fronts."""
-    small = rng.integers(0, 256, (int(rng.integers(2, 9)), int(rng.integers(2, 9)), 3), dtype=np.uint8)
-    return np.asarray(cv2.resize(small, (200, 200), interpolation=cv2.INTER_CUBIC), np.uint8)
