@@ -34,6 +34,8 @@ class Shown:
     item: Item
     detector: Sequence[tuple[str, float]]
     vector: NDArray[np.float32]
+    stocked: NDArray[np.float32]
+    """Its vector in a catalogue: merchants' pictures are cropped in another way than photos."""
     look: Look | None = None
     """All parts of it that a scan may search for; the vector is that of the first."""
 
@@ -84,7 +86,7 @@ class Catalogue:
         return cls(
             name,
             items,
-            np.stack([each.vector for each in shown]),
+            np.stack([each.stocked for each in shown]),
             {item.path: row for row, item in enumerate(items)},
             np.array([item.product_id or str(item.path) for item in items]),
             regions,
@@ -232,8 +234,10 @@ def _thinned(items: Sequence[Item]) -> list[Item]:
 async def _seen(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]:
     shown = []
     for item in tqdm(items, what, unit="picture"):
-        view = await stages.see(item.path.read_bytes())
-        shown.append(Shown(item, view.categories, view.vector))
+        data = item.path.read_bytes()
+        view = await stages.see(data)
+        stocked = view.vector if item.role == "photo" else await stages.stock(data, item.category)
+        shown.append(Shown(item, view.categories, view.vector, stocked))
     return shown
 
 
@@ -242,7 +246,7 @@ async def _looked_at(stages: Stages, items: Sequence[Item], what: str) -> list[S
     for item in tqdm(items, what, unit="picture"):
         look = await stages.look(read(item.path.read_bytes()))
         found = look.regions[0].found
-        shown.append(Shown(item, found.categories if found else (), look.vectors[0], look))
+        shown.append(Shown(item, found.categories if found else (), look.vectors[0], look.vectors[0], look))
     return shown
 
 

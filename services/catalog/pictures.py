@@ -21,9 +21,9 @@ _MIN_SIDE = 1024
 pixels than an embedder reads."""
 
 _LARGE = 0.25
-"""Share of the picture's area from which on a thing is taken for the product."""
+"""Share of the picture's area above which a thing fills it, and needs no crop."""
 _SURE = 0.5
-"""Score from which on a smaller one of the product's category is, too."""
+"""Score from which on a smaller one is taken for the product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,16 @@ def from_message(image: vision_pb2.Image, field: str, limits: Limits) -> Picture
 def main_product(objects: Sequence[FoundObject], category: str) -> FoundObject | None:
     """The thing in a merchant's picture that its product is; None: take the whole picture.
 
-    The catalogue knows the product's category, so the most confident thing of that category is meant: the bag, not
-    the coat of the model who carries it. If there is none, the most confident thing of all. But merchants fill their
-    pictures with the product: a small thing is more likely a detail of it, or a mistake, than all of it, and counts
-    only if the detector is sure of it and of its category.
+    Merchants fill their pictures with the product, and then the whole is a better crop than the detector's box, which
+    may be a part of it: the drawing on a cover, a sleeve. Only where a thing of the product's own category is small in
+    the picture, and the detector is sure of it, it is meant: the bag, not the model who carries it.
     """
     alike = [found for found in objects if found.category == category]
-    best = max(alike or objects, key=lambda found: found.score, default=None)
-    if best is None:
+    best = max(alike, key=lambda found: found.score, default=None)
+    if best is None or best.score < _SURE:
         return None
     x_min, y_min, x_max, y_max = best.box
-    large = (x_max - x_min) * (y_max - y_min) >= _LARGE
-    return best if large or (alike and best.score >= _SURE) else None
+    return best if (x_max - x_min) * (y_max - y_min) <= _LARGE else None
 
 
 def crop_for(image: Image, found: FoundObject | None, model: EmbeddingModel) -> Image:

@@ -13,7 +13,7 @@ from shiwu.vision.boxes import iou
 
 _SURE: Final = 0.5
 _LARGE: Final = 0.25
-"""Share of the photo. Merchants' pictures are cropped by the same two bounds when they enter the catalogue."""
+"""Share of the photo."""
 
 CropSource = Literal["detected", "centre", "focus", "whole"]
 
@@ -34,11 +34,11 @@ class Choice:
 
 
 def choose(objects: Sequence[Detected], focus: Box | None, *, focus_iou: float, centre_share: float) -> Choice:
-    """The main object's box, from objects sorted by score.
+    """The main object's box, from objects sorted as the detector does, the likeliest main one first.
 
     With a focus the main object is the one with the highest intersection over union with it, if that is at least
     `focus_iou`; otherwise the focus itself is searched, for the detector may have missed what the user sees.
-    Without a focus it is the most confident object, if that is large or the detector is sure of it: a small unsure box
+    Without a focus it is the first object, if that is large or the detector is sure of it: a small unsure box
     is more often a detail than the thing that the user holds before the camera. Otherwise it is the centre,
     `centre_share` of each side.
     """

@@ -120,16 +120,15 @@ def test_models_by_category():
 
 def test_the_main_product():
     coat = FoundObject((0, 0, 1, 1), 0.9, "clothing")
-    bag = FoundObject((0.2, 0.2, 0.8, 0.7), 0.4, "bags")
-    worse = FoundObject((0.1, 0.1, 0.9, 0.9), 0.3, "bags")
+    bag = FoundObject((0.2, 0.2, 0.5, 0.7), 0.6, "bags")
+    worse = FoundObject((0.1, 0.1, 0.3, 0.3), 0.55, "bags")
+    unsure = FoundObject((0.5, 0.5, 0.7, 0.7), 0.4, "bags")
+    large = FoundObject((0.1, 0.1, 0.9, 0.9), 0.8, "bags")
     assert pictures.main_product([coat, worse, bag], "bags") is bag
-    assert pictures.main_product([worse, coat, bag], "shoes") is coat
+    assert pictures.main_product([coat, worse, bag], "shoes") is None, "no shoe is seen: the whole picture"
+    assert pictures.main_product([coat, unsure], "bags") is None
+    assert pictures.main_product([large, bag], "bags") is None, "a thing that fills the picture needs no crop"
     assert pictures.main_product([], "shoes") is None
-    small_and_unsure = FoundObject((0.5, 0.5, 0.7, 0.7), 0.4, "shoes")
-    small_and_sure = FoundObject((0.5, 0.5, 0.7, 0.7), 0.6, "shoes")
-    assert pictures.main_product([small_and_unsure], "shoes") is None
-    assert pictures.main_product([small_and_sure], "shoes") is small_and_sure
-    assert pictures.main_product([small_and_sure], "bags") is None
 
 
 def test_crops():
