@@ -44,7 +44,7 @@ def test_the_merchants_own_picture_is_matched(demo: DemoMesh) -> None:
     assert answer.outcome == gateway_pb2.OUTCOME_MATCHED
     best = answer.styles[0].products[0]
     assert best.product.product_id == "basketball"
-    assert best.similarity > 0.9
+    assert best.similarity > 0.85, "not 1: a scan crops what it sees, the catalogue keeps merchants' pictures whole"
     evidence = answer.evidence
     assert {stage.stage for stage in evidence.stages} >= {"decode", "detect", "embed", "search", "vote", "describe"}
     shares = evidence.vote.detector_share + sum(share.share for share in evidence.vote.shares)
