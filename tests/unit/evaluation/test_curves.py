@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from evaluation.calibration import accept_curve, reliability
 from evaluation.curves import category_rows, vote_curve
@@ -38,7 +37,6 @@ def test_gains_are_a_category():
 
 
 def test_figures_are_written(tmp_path):
-    pytest.importorskip("matplotlib")
     odds, right = np.array([0.1, 0.6, 0.9]), np.array([False, True, True])
     present, weights = np.array([False, True, True]), np.ones(3)
     curve = accept_curve(odds, right, present, weights)
