@@ -125,7 +125,7 @@ def _gain(rows: NDArray[np.int_], products: NDArray[np.str_]) -> Gain:
         recall_1=(float(right[0].mean()), float(right[1].mean())),
         mean_average_precision=(float((1 / first).mean()), float((1 / taken).mean())),
         further=float(further.mean()),
-        hurts=-won.sum() > float(np.sqrt((won**2).sum())),
+        hurts=bool(-won.sum() > np.sqrt((won**2).sum())),
     )
 
 

@@ -92,3 +92,18 @@ def test_flat_covers_of_a_family_stay_together_and_can_be_read():
     assert all(query.product == picture.product for query, picture in zip(photos.queries, photos.gallery, strict=True))
     assert photos.queries[0].read()[:2] == b"\xff\xd8"
     assert photos.gallery[0].read()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(("products", "hurts"), [(1, False), (9, True)])
+def test_what_one_product_loses_is_no_sign_that_others_would(products: int, hurts: bool):
+    """Nine photos lose the right product by the second look: all of one product, or each of another."""
+    names = [f"p{i}" for i in range(products)]
+    entries = [entry(name, name) for name in (*names, "wrong")]
+    stock = unit(np.eye(products + 1))
+    looked = []
+    for i in range(9):
+        right = stock[i % products]
+        regions = [Region("detected", WHOLE, None), Region("whole", WHOLE, None)]
+        query = entry(f"q{i}", names[i % products])
+        looked.append(compared("s", query, Look(regions, np.stack([right, stock[-1]])), entries, stock))
+    assert gains_of(looked, [1] * 9)["s"].hurts is hurts
