@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION_NAME
 from grpc_reflection.v1alpha.reflection import enable_server_reflection
 
-from shiwu.chassis.health import Check, Health
+from shiwu.chassis.health import Check, Health, serving_probes
 from shiwu.chassis.interceptor import CallInterceptor
 from shiwu.chassis.metrics import serving_metrics
 from shiwu.chassis.settings import ServerSettings
@@ -47,14 +47,15 @@ async def running(
     port = _bind(server, settings)
     with serving_metrics(settings.host, settings.metrics_port) as metrics_port:
         await health.poll()
-        await server.start()
-        following = asyncio.create_task(health.follow())
-        _log.info("serving", services=names, host=settings.host, port=port, metrics_port=metrics_port)
-        try:
-            yield port
-        finally:
-            following.cancel()
-            await _drain(server, health, settings.drain_seconds)
+        async with serving_probes(health, settings.host, settings.health_port):
+            await server.start()
+            following = asyncio.create_task(health.follow())
+            _log.info("serving", services=names, host=settings.host, port=port, metrics_port=metrics_port)
+            try:
+                yield port
+            finally:
+                following.cancel()
+                await _drain(server, health, settings.drain_seconds)
 
 
 async def _drain(server: grpc.aio.Server, health: Health, grace: float) -> None:
@@ -80,7 +81,9 @@ def _bind(server: grpc.aio.Server, settings: ServerSettings) -> int:
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    age = settings.max_connection_age_seconds
     return [
+        *([] if age is None else [("grpc.max_connection_age_ms", int(age * 1000))]),
         ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
         ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
         ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a worker

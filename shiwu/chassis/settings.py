@@ -35,6 +35,11 @@ class ServerSettings(_Section):
     """How long calls in flight may take after a SIGTERM."""
     metrics_port: int | None = Field(None, ge=0, le=65535)
     """Port of the Prometheus metrics over HTTP; unset: none. 0: any free port."""
+    health_port: int | None = Field(None, ge=1, le=65535)
+    """Another port for health checks alone, without TLS, for Kubernetes' probes; unset: none."""
+    max_connection_age_seconds: float | None = Field(None, gt=0.0)
+    """After about so long a client is asked to connect anew, which is when it learns of servers that were added; its
+    calls under way end as they would have. Unset: never."""
 
 
 class ClientSettings(_Section):
