@@ -31,8 +31,9 @@ def test_the_api_server_would_know_every_field(version: str, tmp_path: Path) -> 
         files.append(tmp_path / f"{values}.yaml")
         known = [each for each in manifests(values) if each["kind"] not in _FOREIGN]
         files[-1].write_text(yaml.safe_dump_all(known))
-    validator = environment("kubernetes-validate-1.37.0", ["kubernetes-validate==1.37.0"]) / "bin/kubernetes-validate"
-    command = [str(validator), "--kubernetes-version", version, "--strict", *map(str, files)]
+    programs = environment("kubernetes-validate-1.37.0", ["kubernetes-validate==1.37.0"]) / "bin"
+    validator = (str(programs / "python"), str(programs / "kubernetes-validate"))
+    command = [*validator, "--kubernetes-version", version, "--strict", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (done.stdout + done.stderr).count(" passed for ") == sum(
@@ -76,7 +77,9 @@ def test_no_object_of_values_takes_unknown_keys() -> None:
         if not isinstance(node, dict):
             return []
         is_open = "properties" in node and node.get("additionalProperties") is not False
-        return [path] * is_open + [found for name, each in node.items() for found in open_objects(each, f"{path}/{name}")]
+        return [path] * is_open + [
+            found for name, each in node.items() for found in open_objects(each, f"{path}/{name}")
+        ]
 
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert open_objects(schema, "") == []
@@ -106,7 +109,8 @@ def test_the_autoscaler_owns_the_number_of_replicas() -> None:
 def test_rules_and_dashboards_are_taken_as_they_are(tmp_path: Path) -> None:
     chart = tmp_path / "shiwu"
     shutil.copytree(CHART, chart)
-    rules = 'groups:\n  - name: a\n    rules:\n      - {alert: A, expr: "up == 0", annotations: {summary: "{{ $labels.x }}"}}\n'
+    rule = '{alert: A, expr: "up == 0", annotations: {summary: "{{ $labels.x }}"}}'
+    rules = f"groups:\n  - name: a\n    rules:\n      - {rule}\n"
     for folder, files in {"rules": ["one.yaml", "two.yaml"], "dashboards": ["scans.json"]}.items():
         shutil.rmtree(chart / "files" / folder, ignore_errors=True)
         (chart / "files" / folder).mkdir(parents=True)

@@ -48,7 +48,12 @@ def _is_peer(peer: Manifest, labels: dict[str, str], namespace: str) -> bool:
 def _flows(values: str) -> Iterator[Flow]:
     """What may flow between pods of the release: both sides' policies must allow it."""
     ports = sorted(
-        {port["containerPort"] for each in workloads(values) for c in pod(each)["spec"]["containers"] for port in c.get("ports", [])}
+        {
+            port["containerPort"]
+            for each in workloads(values)
+            for c in pod(each)["spec"]["containers"]
+            for port in c.get("ports", [])
+        }
     )
     for source in workloads(values):
         for target in workloads(values):
@@ -89,7 +94,9 @@ def test_exactly_the_calls_of_the_mesh_are_allowed(values: str) -> None:
 def _rules(values: str, part: str, port: int) -> list[Manifest]:
     (workload,) = (each for each in workloads(values) if component(each) == part)
     policies = _policies(values, workload, "Ingress")
-    return [rule for each in policies for rule in each.get("ingress") or [] if port in [p["port"] for p in rule["ports"]]]
+    return [
+        rule for each in policies for rule in each.get("ingress") or [] if port in [p["port"] for p in rule["ports"]]
+    ]
 
 
 @pytest.mark.parametrize("values", VALUES)
@@ -116,7 +123,8 @@ def test_prometheus_reaches_metrics_alone(values: str) -> None:
         for name, port in named.items():
             open_to_all = (component(workload), values != "production", name) == ("gateway", True, "grpc")
             reached = any(
-                _allows(rule, "from", port, _FOREIGN, "monitoring") for rule in _rules(values, component(workload), port)
+                _allows(rule, "from", port, _FOREIGN, "monitoring")
+                for rule in _rules(values, component(workload), port)
             )
             assert reached == (name == "metrics" or open_to_all), (component(workload), name)
 
@@ -145,7 +153,9 @@ def test_outside_only_dns_stores_and_what_was_asked_for_are_reached(values: str)
         found[component(workload)] = {
             port["port"]
             for rule in rules
-            if not any(inside.items() <= to.get("podSelector", {}).get("matchLabels", {}).items() for to in rule.get("to", []))
+            if not any(
+                inside.items() <= to.get("podSelector", {}).get("matchLabels", {}).items() for to in rule.get("to", [])
+            )
             for port in rule["ports"]
         }
     assert {part: ports for part, ports in found.items() if ports} == expected
@@ -159,7 +169,9 @@ def test_merchants_pictures_come_from_public_addresses_alone() -> None:
         for rule in each.get("egress") or []
         if 80 in [port["port"] for port in rule["ports"]]
     )
-    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(rule["to"][0]["ipBlock"]["except"])
+    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(
+        rule["to"][0]["ipBlock"]["except"]
+    )
 
 
 def test_without_network_policies_there_are_none() -> None:
