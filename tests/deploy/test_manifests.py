@@ -16,6 +16,7 @@ _SECRETS = {
         "shiwu-database": {"url"},
         "shiwu-milvus": {"token"},
         "shiwu-keys": {"keys"},
+        "shiwu-public-tls": {"*"},
         **{f"shiwu-{service}-tls": {"*"} for service in SERVICES},
     },
     "everything": {

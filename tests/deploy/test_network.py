@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.chart import NAMESPACE, VALUES, Manifest, component, of_kind, pod, workloads
+from tests.deploy.chart import NAMESPACE, VALUES, Manifest, component, of_kind, pod, render, workloads
 from tests.deploy.test_settings import SERVICES, peers
 
 _PORTS = dict(zip(SERVICES, range(50050, 50056), strict=True))
@@ -175,6 +175,4 @@ def test_merchants_pictures_come_from_public_addresses_alone() -> None:
 
 
 def test_without_network_policies_there_are_none() -> None:
-    from tests.deploy.chart import render
-
     assert "kind: NetworkPolicy" not in render("minimal", "--set", "networkPolicy.enabled=false")

@@ -12,7 +12,18 @@ import yaml
 
 from services.search.shards import read_shard_map
 from shiwu.chassis.settings import ClientSettings, ServiceSettings, SettingsError, read_settings
-from tests.deploy.chart import NAMESPACE, VALUES, Manifest, component, containers, named, of_kind, pod, workloads
+from tests.deploy.chart import (
+    NAMESPACE,
+    VALUES,
+    Manifest,
+    component,
+    containers,
+    named,
+    of_kind,
+    pod,
+    render,
+    workloads,
+)
 
 SERVICES = ("gateway", "detector", "embedder", "classifier", "search", "catalog")
 _SECRETS = {"CATALOG_DATABASE_URL": "postgresql+psycopg://shiwu:secret@database:5432/shiwu", "SEARCH_TOKEN": "root:x"}
@@ -87,8 +98,10 @@ def test_every_container_of_ours_takes_its_environment(values: str, monkeypatch:
     assert seen == 1, "the tables are brought up to date in one place"
 
 
-def test_settings_of_the_user_come_before_the_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert environment(own("everything", "search"))["SEARCH_ATTEMPT_SECONDS"] == "1"
+def test_settings_of_the_user_come_before_the_charts() -> None:
+    rendered = yaml.safe_load_all(render("minimal", "--set-string", "search.settings.SEARCH_SERVER__DRAIN_SECONDS=7"))
+    (search,) = (each for each in rendered if each and (each["kind"], component(each)) == ("Deployment", "search"))
+    assert environment(pod(search)["spec"]["containers"][0])["SEARCH_SERVER__DRAIN_SECONDS"] == "7"
 
 
 @pytest.mark.parametrize("values", VALUES)
@@ -170,12 +183,3 @@ def test_probes_speak_to_the_port_without_tls() -> None:
             assert {probe["port"] for probe in probes.values()} == {health}
             assert probes["livenessProbe"]["service"] == probes["startupProbe"]["service"] == "liveness"
             assert not probes["readinessProbe"].get("service")
-
-
-def test_dashboards_and_other_parts_render_without_yaml_surprises() -> None:
-    for values in VALUES:
-        for each in of_kind(values, "ConfigMap"):
-            assert all(isinstance(text, str) for text in each["data"].values())
-            for name, text in each["data"].items():
-                if name.endswith(".yaml"):
-                    yaml.safe_load(text)

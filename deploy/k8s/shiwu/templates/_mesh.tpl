@@ -61,7 +61,8 @@ moves:
 {{- with $values.observability.otlpEndpoint }}{{ $_ := set $env "OBSERVABILITY__OTLP_ENDPOINT" . }}{{ end -}}
 {{- $own := dict "CERTIFICATE" "/etc/shiwu/tls/tls.crt" "KEY" "/etc/shiwu/tls/tls.key" -}}
 {{- if $values.tls.enabled -}}
-  {{- range $name, $path := $own }}{{ $_ := set $env (printf "SERVER__TLS__%s" $name) $path }}{{ end -}}
+  {{- $at := ternary "door" "tls" (and (eq .part "gateway") (ne $values.tls.door "")) -}}
+  {{- range $name, $path := $own }}{{ $_ := set $env (printf "SERVER__TLS__%s" $name) (replace "/tls/" (printf "/%s/" $at) $path) }}{{ end -}}
   {{- if ternary $values.tls.gatewayClients $values.tls.mutual (eq .part "gateway") -}}
     {{- $_ := set $env "SERVER__TLS__CLIENT_CA" "/etc/shiwu/tls/ca.crt" -}}
   {{- end -}}

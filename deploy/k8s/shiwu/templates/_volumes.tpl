@@ -8,6 +8,9 @@
 {{- end }}
 {{- if $values.tls.enabled }}
 - {name: tls, mountPath: /etc/shiwu/tls, readOnly: true}
+{{- if and (eq .part "gateway") $values.tls.door }}
+- {name: door, mountPath: /etc/shiwu/door, readOnly: true}
+{{- end }}
 {{- end }}
 {{- if and (include "shiwu.asksForAccess" .) $values.access.keys.secret }}
 - {name: access, mountPath: /etc/shiwu/access, readOnly: true}
@@ -39,6 +42,10 @@
 {{- if $values.tls.enabled }}
 - name: tls
   secret: {secretName: {{ include "shiwu.tlsSecret" . }}, defaultMode: 0440}
+{{- if and (eq .part "gateway") $values.tls.door }}
+- name: door
+  secret: {secretName: {{ $values.tls.door }}, defaultMode: 0440}
+{{- end }}
 {{- end }}
 {{- if and (include "shiwu.asksForAccess" .) $values.access.keys.secret }}
 - name: access
