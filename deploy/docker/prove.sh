@@ -5,10 +5,10 @@
 # the Python image, so what this shows is the Dockerfile, not that image. PIP_CONF and CA as for `make images`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+mkdir -p "${1:-build/images}"
 place=$(realpath "${1:-build/images}")
 base=docker.io/library/python:3.11.14-slim-bookworm
 export BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true STORAGE_DRIVER=vfs
-mkdir -p "$place"
 run() { buildah --root "$place/storage" --runroot "$place/run" "$@"; }
 
 if ! run inspect --type image "$base" >"$place/base.json" 2>&1; then
@@ -44,7 +44,7 @@ for service in gateway detector; do
   groups+=("$!")
   # The gateway is alive but not ready: it waits for peers that are not there.
   run run "$container" -- python -c '
-import sys, time
+import sys
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 health = health_pb2_grpc.HealthStub(grpc.insecure_channel(f"127.0.0.1:{sys.argv[2]}"))

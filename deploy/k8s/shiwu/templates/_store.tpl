@@ -1,4 +1,5 @@
-{{- /* One store without replicas, with its Service and account; (dict "root" $ "part" "milvus" "user" 1000 "ports" ... */ -}}
+{{- /* One store with its Service and account: root, part, kind, replicas, user, ports and mounts by name, env, command,
+       alive and ready (probes), volumes, and values: its image, resources and, for a StatefulSet, storage. */ -}}
 {{- define "shiwu.store" -}}
 apiVersion: v1
 kind: Service
