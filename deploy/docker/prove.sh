@@ -52,6 +52,10 @@ for name in ("liveness", ""):
     answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=60, wait_for_ready=True)
     print(sys.argv[1], repr(name), health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 ' "$service" "$((port + 10))"
-  run run "$container" -- python -c 'import os, sys; print("user", os.getuid(), "Python", sys.version.split()[0])'
+  run run "$container" -- python -c '
+import os, sys
+from importlib.metadata import version
+print("shiwu", version("shiwu"), "as user", os.getuid(), "on Python", sys.version.split()[0])
+'
 done
 run images
