@@ -53,7 +53,9 @@ async def test_a_server_that_was_added_gets_calls_without_one_being_lost() -> No
             call = channel.unary_unary(f"/{NAME}/Method")
             assert await call(b"") == b"first"
             dns.addresses.append("127.0.0.2")
+            answers: set[bytes] = set()
             async with asyncio.timeout(10):
-                while await call(b"") != b"added":
+                while b"added" not in answers:
+                    answers.add(await call(b""))
                     await asyncio.sleep(0.02)
     transport.close()
