@@ -137,7 +137,7 @@ class _RenewedChannel(_Channel):
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._files = client_files(settings.tls)
-        self._closing: set[asyncio.Task[None]] = set()
+        self._old: dict[grpc.aio.Channel, asyncio.Task[None]] = {}
         super().__init__(self._open())
 
     def unary_unary(self, method: str, *args: Any, **options: Any) -> Any:
@@ -153,8 +153,9 @@ class _RenewedChannel(_Channel):
         return _prepared(method, self._latest("stream_stream", method, *args, **options))
 
     async def close(self, grace: float | None = None) -> None:
-        for closing in self._closing:
-            closing.cancel()
+        for channel, retiring in list(self._old.items()):
+            retiring.cancel()
+            await channel.close(grace)
         await super().close(grace)
 
     def _latest(self, kind: str, method: str, *args: Any, **options: Any) -> Any:
@@ -181,9 +182,13 @@ class _RenewedChannel(_Channel):
         except TlsError as error:
             _log.error("the certificate stays as it was", problem=str(error))
             return
-        closing = asyncio.create_task(old.close(_OLD_GRACE))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        self._old[old] = asyncio.create_task(self._retire(old))
+
+    async def _retire(self, channel: grpc.aio.Channel) -> None:
+        # Not close(grace): once that waits, nothing can make it stop waiting.
+        await asyncio.sleep(_OLD_GRACE)
+        del self._old[channel]
+        await channel.close()
 
     def _open(self) -> grpc.aio.Channel:
         options = _options(self._settings)
