@@ -24,17 +24,10 @@ _VECTOR = np.eye(1, 256, dtype="<f4").tobytes()
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 _PLAUSIBLE_TEXT = st.sampled_from(
     [
-        "",
-        "fuzz-1",
-        "fuzz-2",
-        "x" * 5000,
-        "../../etc/passwd",
-        "file:///etc/passwd",
-        "'; DROP TABLE products; --",
-        "%",
-        "\0",
+        *("", "fuzz-1", "fuzz-2", "x" * 5000, "../../etc/passwd", "file:///etc/passwd", "'; DROP TABLE products; --"),
+        *("%", "\0", "USD", "12.5", "operations/import-1", "done=true", _MODEL, "no-such@1", "*", "\u202e"),
+        *CATEGORIES[:2],
     ]
-    + ["USD", "12.5", "operations/import-1", "done=true", _MODEL, "no-such@1", "*", "\u202e", *CATEGORIES[:2]]
 )
 _BYTES = st.one_of(
     st.binary(max_size=200),
