@@ -40,7 +40,9 @@ def server_credentials(settings: ServerTls) -> grpc.ServerCredentials:
             return None
 
     return grpc.dynamic_ssl_server_credentials(
-        _server_configuration(settings), changed, require_client_authentication=settings.client_ca is not None
+        _server_configuration(settings),
+        changed,  # type: ignore[arg-type]  # None is documented: nothing has changed
+        require_client_authentication=settings.client_ca is not None,
     )
 
 
@@ -49,7 +51,8 @@ def client_credentials(settings: ClientTls) -> grpc.ChannelCredentials:
     if settings.ca is None:
         msg = "TLS to a server needs the CA that it is told by"
         raise TlsError(msg)
-    certificate, key = _pair(settings.certificate, settings.key)
+    pair = None if settings.certificate is None or settings.key is None else _pair(settings.certificate, settings.key)
+    certificate, key = pair or (None, None)
     return grpc.ssl_channel_credentials(_authorities(settings.ca), key, certificate)
 
 
@@ -65,15 +68,16 @@ def identities(auth_context: dict[str, Iterable[bytes]]) -> list[str]:
 
 
 def _server_configuration(settings: ServerTls) -> grpc.ServerCertificateConfiguration:
+    if settings.certificate is None or settings.key is None:
+        msg = "TLS of a server needs a certificate and its key"
+        raise TlsError(msg)
     certificate, key = _pair(settings.certificate, settings.key)
     authorities = None if settings.client_ca is None else _authorities(settings.client_ca)
     return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=authorities)
 
 
-def _pair(certificate: Path | None, key: Path | None) -> tuple[bytes | None, bytes | None]:
+def _pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
     """A certificate and its key; written one after the other, they may belong to two different renewals."""
-    if certificate is None or key is None:
-        return None, None
     chain, secret = _read(certificate), _read(key)
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]

@@ -102,10 +102,10 @@ def _is_this_machine(target: str) -> bool:
 
 
 class _Bearer(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
 ):
     """Adds the key to every call. (gRPC's own call credentials refuse channels without TLS, this machine's too.)"""
 
@@ -116,7 +116,9 @@ class _Bearer(
         metadata = (*(details.metadata or ()), self._header)
         return continuation(details._replace(metadata=metadata), request)
 
-    intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = _add
+    # One and the same for all kinds, which the stubs type each for itself.
+    intercept_unary_unary = intercept_unary_stream = _add  # type: ignore[assignment]
+    intercept_stream_unary = intercept_stream_stream = _add  # type: ignore[assignment]
 
 
 @contextmanager
