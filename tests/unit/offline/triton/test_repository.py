@@ -1,4 +1,4 @@
-"""The model repository that is made from releases; what a real Triton makes of it, tests/failure and tests/mesh show."""
+"""The model repository made from releases; what a real Triton makes of it, tests/failure and tests/mesh show."""
 
 from __future__ import annotations
 
