@@ -22,12 +22,14 @@ from typing import Any, Final
 
 import numpy as np
 import uvloop
+from google.protobuf import text_format
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from evaluation.triton_server import TritonServer, running_triton
 from offline.triton.policy import ServingPolicy
@@ -40,7 +42,7 @@ from shiwu.inference.runner import ModelRunner, Tensors
 _CONCURRENCY: Final = 8
 _BURST: Final = 48  # runs of one round at that concurrency
 _WARM_UP: Final = 5
-_ALONE: Final = "-alone"
+_UNBATCHED: Final = "-unbatched"
 _PATIENT_MS: Final = 60_000  # nothing may be refused for want of cores
 _POLICY: Final = ServingPolicy(max_batch=16, preferred_batches=(8, 16), max_delay_us=1000, max_wait_ms=_PATIENT_MS)
 
@@ -50,7 +52,7 @@ Manifest = DetectorManifest | EmbedderManifest
 def main() -> None:
     """Prints the figures of every released model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=40, help="pairs of single runs; a fifth as many bursts")
+    parser.add_argument("--rounds", type=int, default=40, help="single runs of each side; a fifth as many bursts")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
@@ -68,16 +70,18 @@ def main() -> None:
 
 
 def _serve(release: Path, home: Path) -> None:
-    """Into the repository, twice: with dynamic batching, and under another name so that every request runs alone."""
+    """Into the repository, twice: with dynamic batching, and under another name without."""
     manifest = read_manifest(release)
     write_model(release, home / "models", "python", _POLICY, Engines(home))
-    alone = home / "alone" / manifest.name
-    alone.mkdir(parents=True)
-    shutil.copyfile(release / manifest.file, alone / manifest.file)
-    write_manifest(manifest.model_copy(update={"name": manifest.name + _ALONE}), alone)
-    rows = _rows(manifest)
-    one = ServingPolicy(max_batch=rows, preferred_batches=(), max_delay_us=0, max_wait_ms=_PATIENT_MS)
-    write_model(alone, home / "models", "python", one, Engines(home))
+    copy = home / "unbatched" / manifest.name
+    copy.mkdir(parents=True)
+    shutil.copyfile(release / manifest.file, copy / manifest.file)
+    write_manifest(manifest.model_copy(update={"name": manifest.name + _UNBATCHED}), copy)
+    version = write_model(copy, home / "models", "python", _POLICY, Engines(home))
+    config = version.parent / "config.pbtxt"
+    without = text_format.Parse(config.read_text(encoding="utf-8"), ModelConfig())
+    without.ClearField("dynamic_batching")
+    config.write_text(text_format.MessageToString(without), encoding="utf-8")
 
 
 def _rows(manifest: Manifest) -> int:
@@ -90,16 +94,17 @@ async def _all(server: TritonServer, releases: Sequence[Path], rounds: int) -> d
 
 async def _measured(server: TritonServer, release: Path, rounds: int) -> dict[str, Any]:
     manifest = read_manifest(release)
+    there = RunnerOptions(endpoint=server.endpoint, limit=_PATIENT_MS / 1000)
     runners = {
         "in_process": open_model(release),
-        "triton": open_model(release, RunnerOptions(endpoint=server.endpoint, limit=_PATIENT_MS / 1000)),
-        "alone": open_model(f"{server.endpoint}/{manifest.name}{_ALONE}", RunnerOptions(limit=_PATIENT_MS / 1000)),
+        "triton": open_model(release, there),
+        "unbatched": open_model(f"{server.endpoint}/{manifest.name}{_UNBATCHED}", there),
     }
     size = manifest.preprocessing.size
     random = np.random.default_rng(5)
     inputs = {"image": random.integers(0, 256, (_rows(manifest), size, size, 3), np.uint8)}
-    here, there = [await runners[name].run(inputs) for name in ("in_process", "triton")]
-    difference = max(float(np.abs(here[name] - there[name]).max()) for name in here)
+    ours, theirs = [await runners[name].run(inputs) for name in ("in_process", "triton")]
+    difference = max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
     single = await _single(runners, inputs, rounds, manifest.id)
     before = await _counts(server, manifest)
     bursts = await _bursts(runners, inputs, max(3, rounds // 5), manifest.id)
@@ -120,16 +125,14 @@ async def _measured(server: TritonServer, release: Path, rounds: int) -> dict[st
 
 async def _single(runners: dict[str, ModelRunner], inputs: Tensors, rounds: int, what: str) -> dict[str, float]:
     """Median milliseconds of one run at a time."""
-    times: dict[str, list[float]] = {"in_process": [], "triton": []}
-    for number in tqdm(range(_WARM_UP + rounds), f"{what}, one at a time", unit="pair"):
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for number in tqdm(range(_WARM_UP + rounds), f"{what}, one at a time", unit="round"):
         for name, taken in times.items():
             began = time.perf_counter()
             await runners[name].run(inputs)
             if number >= _WARM_UP:
                 taken.append((time.perf_counter() - began) * 1e3)
-    added = [there - here for there, here in zip(times["triton"], times["in_process"], strict=True)]
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
-    return {name: round(value, 2) for name, value in (medians | {"added": statistics.median(added)}).items()}
+    return {name: round(statistics.median(taken), 2) for name, taken in times.items()}
 
 
 async def _bursts(runners: dict[str, ModelRunner], inputs: Tensors, rounds: int, what: str) -> dict[str, float]:
@@ -152,7 +155,7 @@ async def _counts(server: TritonServer, manifest: Manifest) -> dict[str, NDArray
     """Triton's own count of squares and of batches so far."""
     counts = {}
     async with InferenceServerClient(server.address) as client:
-        for name, model in (("triton", manifest.name), ("alone", manifest.name + _ALONE)):
+        for name, model in (("triton", manifest.name), ("unbatched", manifest.name + _UNBATCHED)):
             (stats,) = (await client.get_inference_statistics(model)).model_stats
             counts[name] = np.array([stats.inference_count, stats.execution_count])
     return counts
@@ -176,10 +179,10 @@ async def _bytes(server: TritonServer, manifest: Manifest, inputs: Tensors) -> d
 def _print(figures: dict[str, Any]) -> None:
     console = Console()
     for name, values in figures.items():
-        table = Table(f"{name}, {values['rows']} squares a run", "in process", "Triton", "Triton, requests alone")
+        table = Table(f"{name}, {values['rows']} squares a run", "in process", "Triton", "Triton, no batching")
         single, rates, batch = (values[key] for key in ("single_ms", "runs_per_second_at_8", "requests_a_batch_at_8"))
-        table.add_row("ms, one at a time", f"{single['in_process']}", f"{single['triton']} (+{single['added']})", "")
-        table.add_row("runs/s, 8 at a time", *(f"{rates[side]}" for side in ("in_process", "triton", "alone")))
+        table.add_row("ms, one at a time", *map(str, single.values()))
+        table.add_row("runs/s, 8 at a time", *map(str, rates.values()))
         table.add_row("requests a batch", "", f"{batch['triton']}", f"{batch['alone']}")
         console.print(table)
         console.print(f"largest difference of an output: {values['largest_difference']:g}")
