@@ -42,7 +42,7 @@ from shiwu.inference.runner import ModelRunner, Tensors
 _CONCURRENCY: Final = 8
 _BURST: Final = 48  # runs of one round at that concurrency
 _WARM_UP: Final = 5
-_UNBATCHED: Final = "-unbatched"
+_VARIANTS: Final = ("one-instance", "unbatched")
 _PATIENT_MS: Final = 60_000  # nothing may be refused for want of cores
 _POLICY: Final = ServingPolicy(max_batch=16, preferred_batches=(8, 16), max_delay_us=1000, max_wait_ms=_PATIENT_MS)
 
@@ -70,18 +70,25 @@ def main() -> None:
 
 
 def _serve(release: Path, home: Path) -> None:
-    """Into the repository, twice: with dynamic batching, and under another name without."""
+    """Into the repository: as it would be, and under other names with one instance and no delay, and unbatched.
+
+    What is changed is changed in Triton's own words: it is what `ServingPolicy` does not offer.
+    """
     manifest = read_manifest(release)
     write_model(release, home / "models", "python", _POLICY, Engines(home))
-    copy = home / "unbatched" / manifest.name
-    copy.mkdir(parents=True)
-    shutil.copyfile(release / manifest.file, copy / manifest.file)
-    write_manifest(manifest.model_copy(update={"name": manifest.name + _UNBATCHED}), copy)
-    version = write_model(copy, home / "models", "python", _POLICY, Engines(home))
-    config = version.parent / "config.pbtxt"
-    without = text_format.Parse(config.read_text(encoding="utf-8"), ModelConfig())
-    without.ClearField("dynamic_batching")
-    config.write_text(text_format.MessageToString(without), encoding="utf-8")
+    for variant in _VARIANTS:
+        copy = home / variant / manifest.name
+        copy.mkdir(parents=True)
+        shutil.copyfile(release / manifest.file, copy / manifest.file)
+        write_manifest(manifest.model_copy(update={"name": f"{manifest.name}-{variant}"}), copy)
+        path = write_model(copy, home / "models", "python", _POLICY, Engines(home)).parent / "config.pbtxt"
+        config = text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
+        if variant == "unbatched":
+            config.ClearField("dynamic_batching")
+        else:
+            config.instance_group[0].count = 1
+            config.dynamic_batching.max_queue_delay_microseconds = 0
+        path.write_text(text_format.MessageToString(config), encoding="utf-8")
 
 
 def _rows(manifest: Manifest) -> int:
@@ -98,8 +105,8 @@ async def _measured(server: TritonServer, release: Path, rounds: int) -> dict[st
     runners = {
         "in_process": open_model(release),
         "triton": open_model(release, there),
-        "unbatched": open_model(f"{server.endpoint}/{manifest.name}{_UNBATCHED}", there),
     }
+    runners |= {each: open_model(f"{server.endpoint}/{manifest.name}-{each}", there) for each in _VARIANTS}
     size = manifest.preprocessing.size
     random = np.random.default_rng(5)
     inputs = {"image": random.integers(0, 256, (_rows(manifest), size, size, 3), np.uint8)}
@@ -155,7 +162,8 @@ async def _counts(server: TritonServer, manifest: Manifest) -> dict[str, NDArray
     """Triton's own count of squares and of batches so far."""
     counts = {}
     async with InferenceServerClient(server.address) as client:
-        for name, model in (("triton", manifest.name), ("unbatched", manifest.name + _UNBATCHED)):
+        for name in ("triton", *_VARIANTS):
+            model = manifest.name if name == "triton" else f"{manifest.name}-{name}"
             (stats,) = (await client.get_inference_statistics(model)).model_stats
             counts[name] = np.array([stats.inference_count, stats.execution_count])
     return counts
@@ -179,7 +187,8 @@ async def _bytes(server: TritonServer, manifest: Manifest, inputs: Tensors) -> d
 def _print(figures: dict[str, Any]) -> None:
     console = Console()
     for name, values in figures.items():
-        table = Table(f"{name}, {values['rows']} squares a run", "in process", "Triton", "Triton, no batching")
+        sides = ("in process", "Triton", "one instance, no delay", "no batching")
+        table = Table(f"{name}, {values['rows']} squares a run", *sides)
         single, rates, batch = (values[key] for key in ("single_ms", "runs_per_second_at_8", "requests_a_batch_at_8"))
         table.add_row("ms, one at a time", *map(str, single.values()))
         table.add_row("runs/s, 8 at a time", *map(str, rates.values()))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
 
 class PolicyError(ValueError):
@@ -22,14 +22,15 @@ class ServingPolicy(BaseModel):
     """Largest batch, of one request or of several put together. A TensorRT engine must be built for it."""
     preferred_batches: tuple[PositiveInt, ...] = (8, 16)
     """A batch that reaches one of these sizes does not wait for more."""
-    max_delay_us: NonNegativeInt = 500
-    """How long a request may wait for others to join it, microseconds."""
+    max_delay_us: PositiveInt = 500
+    """How long a request may wait for others to join it, microseconds. Not 0 (docs/decisions/0017)."""
     max_queue: PositiveInt = 64
     """Requests that may wait; more are refused. Their senders are told RESOURCE_EXHAUSTED by our services."""
     max_wait_ms: PositiveInt = 2000
     """How long a request may wait before it is refused, milliseconds; a caller's nearer deadline comes first."""
-    instances: PositiveInt = 1
-    """Copies of the model, of which each runs one batch at a time; on a GPU box: per GPU."""
+    instances: PositiveInt = 2
+    """Copies of the model, of which each runs one batch at a time; on a GPU box: per GPU.
+    One alone stalls (as above)."""
     threads: PositiveInt = 2
     """Of one instance on a CPU."""
     versions: PositiveInt = 2

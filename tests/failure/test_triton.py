@@ -53,7 +53,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def triton(releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """Serves them: the slow one takes 0.3 s for a request and lets two wait, the impatient one lets none for long."""
     home = tmp_path_factory.mktemp("triton")
-    one = {"max_batch": 1, "preferred_batches": ()}
+    one = {"max_batch": 1, "preferred_batches": (), "instances": 1}
     policies = {
         "embedder-small": ServingPolicy(max_batch=4, preferred_batches=()),
         "slow": ServingPolicy(**one, max_queue=2, max_wait_ms=60_000),

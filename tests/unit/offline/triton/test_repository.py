@@ -145,6 +145,7 @@ class TestPolicy:
         [
             ("models: {m: {max_queues: 3}}", "max_queues"),
             ("models: {m: {max_queue: 0}}", "greater than 0"),
+            ("models: {m: {max_delay_us: 0}}", "greater than 0"),
             ("models: {m: {max_batch: 4, preferred_batches: [8]}}", "none may exceed max_batch, 4"),
             ("model: {}", "model"),
             ("models: [", "while parsing"),
