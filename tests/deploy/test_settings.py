@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from services.search.shards import read_shard_map
-from shiwu.chassis.settings import ClientSettings, ServiceSettings, SettingsError, read_settings
+from shiwu.chassis.settings import ClientSettings, ServiceSettings, read_settings
 from tests.deploy.chart import (
     NAMESPACE,
     VALUES,
@@ -28,8 +28,6 @@ from tests.deploy.chart import (
 SERVICES = ("gateway", "detector", "embedder", "classifier", "search", "catalog")
 _SECRETS = {"CATALOG_DATABASE_URL": "postgresql+psycopg://shiwu:secret@database:5432/shiwu", "SEARCH_TOKEN": "root:x"}
 """What stands in for the Secrets' values."""
-_AWAITED = re.compile(r"\w+__(TLS|ACCESS|ENDPOINT): unknown setting")
-"""Settings that are on their way into the services; to be deleted when they are there."""
 
 
 def settings_class(service: str) -> type[ServiceSettings]:
@@ -52,12 +50,7 @@ def own(values: str, service: str) -> Manifest:
 def read(monkeypatch: pytest.MonkeyPatch, service: str, variables: dict[str, str]) -> ServiceSettings:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    try:
-        return read_settings(settings_class(service))
-    except SettingsError as error:
-        if all(_AWAITED.match(line) for line in str(error).splitlines()):
-            pytest.xfail(f"not in the settings yet: {error}")
-        raise
+    return read_settings(settings_class(service))
 
 
 def peers(service: str) -> set[str]:
