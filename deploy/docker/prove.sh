@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 mkdir -p "${1:-build/images}"
 place=$(realpath "${1:-build/images}")
 base=docker.io/library/python:3.11.14-slim-bookworm
-export BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true STORAGE_DRIVER=vfs
+export BUILDAH_ISOLATION=chroot BUILDAH_LAYERS=true
 run() { buildah --root "$place/storage" --runroot "$place/run" "$@"; }
 
 if ! run inspect --type image "$base" >"$place/base.json" 2>&1; then
