@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 
 from services.catalog.indexing import Indexer
-from shiwu.chassis.errors import ServiceError
+from shiwu.chassis.repeating import repeating
 
 _log = structlog.get_logger()
 
@@ -20,21 +19,10 @@ async def upkeep(indexer: Indexer, seconds: float) -> AsyncIterator[None]:
 
     It may find one that somebody is adding or deleting right now: that is as harmless as any two writers are.
     """
-    task = asyncio.create_task(_keep_up(indexer, seconds))
-    try:
+
+    async def repair() -> None:
+        if repaired := await indexer.repair():
+            _log.info("indexed what was interrupted", images=repaired)
+
+    async with repeating(repair, seconds, "bringing the index up to date"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _keep_up(indexer: Indexer, seconds: float) -> None:
-    while True:
-        try:
-            if repaired := await indexer.repair():
-                _log.info("indexed what was interrupted", images=repaired)
-        except ServiceError as error:
-            _log.info("the index cannot be brought up to date now", error=str(error))
-        except Exception:
-            _log.exception("the index cannot be brought up to date")
-        await asyncio.sleep(seconds)

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from services.gateway.answer import Limits, Peers, Rules
 from services.gateway.gaps import GapRecorder
+from services.gateway.metrics import gap_metrics
 from services.gateway.models import ModelList
 from services.gateway.peers import GrpcCatalog, GrpcDetector, GrpcEmbedder, GrpcIndex, GrpcVoter
 from services.gateway.pipeline import Scanner
@@ -20,6 +21,7 @@ from services.gateway.settings import Settings
 from services.gateway.stream import StreamRules
 from services.gateway.tuning import Tunings, read_tunings
 from shiwu.chassis.channel import connect, is_serving
+from shiwu.chassis.metrics import exporting
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
 from shiwu.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
@@ -44,6 +46,8 @@ async def main(settings: Settings) -> None:
         }
         catalog = GrpcCatalog(channels["catalog"])
         gaps = await stack.enter_async_context(_gap_recorder(catalog, settings)) if settings.keep_gaps else None
+        if gaps is not None:
+            stack.enter_context(exporting(partial(gap_metrics, gaps)))
         service = _service(channels, catalog, gaps, settings)
         # Hard dependencies only until they have answered once: from then on the gateway always has an answer, and
         # a lost part is marked in it. Refusing all calls instead would turn every outage behind it into its own.

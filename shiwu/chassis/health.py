@@ -11,6 +11,8 @@ import structlog
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
+from shiwu.chassis.metrics import observe_serving
+
 Check = Callable[[], Awaitable[bool]]
 
 _INTERVAL = 1.0  # seconds between polls of the dependencies, and how long one may take to answer
@@ -34,6 +36,7 @@ class Health(HealthServicer):  # type: ignore[misc]
         self._released = False
         self._watchers = 0
         self._changed = asyncio.Event()
+        observe_serving(serving=False)
 
     async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
         if request.service not in self._services:
@@ -96,6 +99,7 @@ class Health(HealthServicer):  # type: ignore[misc]
             self._notify()
 
     def _notify(self) -> None:
+        observe_serving(serving=self._serving)
         self._changed.set()
         self._changed = asyncio.Event()
 
