@@ -14,3 +14,7 @@ depends_on = None
 def upgrade() -> None:
     # Unset where it is not known: processes of the release before go on writing rows without it.
     op.add_column("reference_images", sa.Column("update_time", sa.DateTime(timezone=True)))
+
+
+def downgrade() -> None:
+    op.drop_column("reference_images", "update_time")

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from services.catalog.settings import Settings as CatalogSettings
+from services.detector.settings import Settings as DetectorSettings
+from services.gateway.settings import Settings as GatewaySettings
 from shiwu.chassis.metrics import BUCKETS
 from tests.prometheus_server import program
 
 RULES = sorted(Path("deploy/k8s/shiwu/files/rules").glob("*.yaml"))
-CASES = sorted(Path("tests/rules").glob("*.yaml"))
+CASES = sorted(Path(__file__).with_name("rules").glob("*.yaml"))
 RUNBOOK = Path("docs/runbook.md")
 
 
@@ -66,10 +69,21 @@ def test_the_runbook_has_a_section_for_every_alert_and_no_other() -> None:
     sections = {part.split("\n", 1)[0]: part for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]}
     assert sections.keys() == ALERTS.keys()
     for name, section in sections.items():
-        said = re.findall(r"^\*\*([^*]+)\.\*\*", section, flags=re.MULTILINE)
-        assert said == ["Users", "Look", "Do", "Wake"], name
-        severity = ALERTS[name]["labels"]["severity"]
-        assert f"({severity})" in section.split("\n", 2)[1] or f"{severity}" in section.split("**Wake.**")[1], name
+        assert re.findall(r"^\*\*([^*]+)\.\*\*", section, flags=re.MULTILINE) == ["Users", "Look", "Do", "Wake"], name
+        assert section.startswith(f"{name}\n\n{ALERTS[name]['labels']['severity'].capitalize()}. "), name
+    headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)}
+    assert set(re.findall(r"\(#([^)]+)\)", text)) <= headings
+
+
+def test_the_settings_that_the_runbook_names_exist() -> None:
+    text = RUNBOOK.read_text(encoding="utf-8")
+    services = {"GATEWAY": GatewaySettings, "CATALOG": CatalogSettings, "DETECTOR": DetectorSettings}
+    settings = re.findall(r"\b(GATEWAY|CATALOG|DETECTOR)_([A-Z_]+)\b", text)
+    assert len(settings) > 4
+    for service, name in settings:
+        model: Any = services[service]
+        for part in name.lower().split("__"):
+            model = model.model_fields[part].annotation
 
 
 def test_what_the_rules_count_slow_is_the_end_of_a_bucket() -> None:
