@@ -82,7 +82,8 @@ class GatewayService(GatewayServiceServicer):
         finally:
             observe_stages(progress)
         observe_answer(answer)
-        self._keep_gap(scan_id, answer)
+        if not request.synthetic:
+            self._keep_gap(scan_id, answer)
         return to_response(answer, scan_id, progress, explain=request.explain)
 
     async def ScanStream(

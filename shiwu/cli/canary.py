@@ -123,7 +123,7 @@ def _scanner(channel: grpc.Channel, watch: Watch) -> Callable[[bytes], pb.ScanRe
     metadata = (("authorization", f"Bearer {watch.key}"),) if watch.key else ()
 
     def scan(photo: bytes) -> pb.ScanResponse:
-        request = pb.ScanRequest(image=Image(encoded=photo))
+        request = pb.ScanRequest(image=Image(encoded=photo), synthetic=True)
         return stub.Scan(request, timeout=watch.timeout, metadata=metadata)
 
     return scan
