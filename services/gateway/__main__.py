@@ -20,8 +20,9 @@ from services.gateway.servicer import GatewayService, Intake
 from services.gateway.settings import Settings
 from services.gateway.stream import StreamRules
 from services.gateway.tuning import Tunings, read_tunings
+from shiwu.chassis.admission import Admission
 from shiwu.chassis.channel import connect, is_serving
-from shiwu.chassis.metrics import exporting
+from shiwu.chassis.metrics import admission_metrics, exporting
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
 from shiwu.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
@@ -48,7 +49,9 @@ async def main(settings: Settings) -> None:
         gaps = await stack.enter_async_context(_gap_recorder(catalog, settings)) if settings.keep_gaps else None
         if gaps is not None:
             stack.enter_context(exporting(partial(gap_metrics, gaps)))
-        service = _service(channels, catalog, gaps, settings)
+        admission = Admission(settings.admission)
+        stack.enter_context(exporting(partial(admission_metrics, admission)))
+        service = _service(channels, catalog, gaps, admission, settings)
         # Hard dependencies only until they have answered once: from then on the gateway always has an answer, and
         # a lost part is marked in it. Refusing all calls instead would turn every outage behind it into its own.
         checks = {part: _once(partial(is_serving, channels[part])) for part in ("embedder", "search")}
@@ -58,7 +61,11 @@ async def main(settings: Settings) -> None:
 
 
 def _service(
-    channels: dict[str, grpc.aio.Channel], catalog: GrpcCatalog, gaps: GapRecorder | None, settings: Settings
+    channels: dict[str, grpc.aio.Channel],
+    catalog: GrpcCatalog,
+    gaps: GapRecorder | None,
+    admission: Admission,
+    settings: Settings,
 ) -> GatewayService:
     embedder = GrpcEmbedder(channels["embedder"])
     peers = Peers(
@@ -74,6 +81,7 @@ def _service(
         Scanner(peers, models, tunings, _rules(settings)),
         catalog,
         gaps,
+        admission=admission,
         intake=_intake(settings),
         stream=StreamRules(**settings.stream.model_dump()),
     )

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from shiwu.chassis.admission import Admission
 from shiwu.chassis.calls import current_call
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -69,6 +71,18 @@ def observe_build(service: str) -> None:
 def observe_serving(*, serving: bool) -> None:
     """Records the server's health."""
     _SERVING.set(serving)
+
+
+def admission_metrics(admission: Admission) -> Iterator[Metric]:
+    """The state of the process's admission, for `exporting`."""
+    requests = GaugeMetricFamily(
+        "admission_requests", "Requests that may be in service, are, wait for it.", labels=["state"]
+    )
+    requests.add_metric(["limit"], admission.limit)
+    requests.add_metric(["in_flight"], admission.in_flight)
+    requests.add_metric(["waiting"], admission.waiting)
+    yield requests
+    yield CounterMetricFamily("admission_refused", "Requests refused, as too many were in service.", admission.refused)
 
 
 @contextmanager
