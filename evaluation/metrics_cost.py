@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 from prometheus_client import REGISTRY
-from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.exposition import generate_latest
 
 from services.gateway.answer import Answer
 from services.gateway.candidates import StyleHit
