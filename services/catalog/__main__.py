@@ -14,6 +14,7 @@ from services.catalog.fetching import Fetcher
 from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
+from services.catalog.metrics import CatalogMetrics
 from services.catalog.operations_servicer import OperationsService
 from services.catalog.peers_grpc import GrpcDetector, GrpcEmbedder
 from services.catalog.servicer import CatalogService
@@ -25,7 +26,9 @@ from services.catalog.sql.migrating import migrate as migrate_tables
 from services.catalog.upkeep import upkeep
 from shiwu.chassis.audit import AuditLog
 from shiwu.chassis.channel import connect
+from shiwu.chassis.metrics import exporting
 from shiwu.chassis.process import run, until_signalled
+from shiwu.chassis.repeating import repeating
 from shiwu.chassis.server import running
 from shiwu.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
@@ -60,11 +63,14 @@ async def serve(settings: Settings) -> None:
 
         audit = AuditLog(AUDITED, settings.audit)
         keep = timedelta(days=settings.keep_scans_days)
-        async with upkeep(indexer, store, settings.upkeep_seconds, keep_scans=keep):
+        metrics = CatalogMetrics(store, database)
+        looking = repeating(metrics.look, settings.look_seconds, "looking at what waits")
+        async with upkeep(indexer, store, settings.upkeep_seconds, keep_scans=keep), looking:
             imports.resume_all()
             checks = {"database": store.ready}
             async with running(NAMES, add, settings.server, checks, table=TABLE, audit=audit):
-                await until_signalled()
+                with exporting(metrics.collect):
+                    await until_signalled()
             await imports.close()
     await store.close()
 

@@ -49,6 +49,8 @@ class Settings(ServiceSettings):
     """What scans leave behind, gaps with their pictures and what people said of answers, is erased so long after."""
     upkeep_seconds: float = Field(30.0, gt=0.0)
     """How often pictures that the index does not hold yet are given to it again."""
+    look_seconds: float = Field(15.0, gt=0.0)
+    """How often the database is asked what waits, for the metrics."""
     max_image_bytes: int = Field(20 * 2**20, ge=1)
     """Largest encoded picture, bytes."""
     max_image_pixels: int = Field(40_000_000, ge=1)

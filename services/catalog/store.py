@@ -22,6 +22,7 @@ from typing import Protocol
 
 from services.catalog.resources import (
     Article,
+    Backlog,
     Batch,
     Description,
     Feedback,
@@ -188,6 +189,10 @@ class CatalogStore(Protocol):
 
     async def pending_images(self, *, after: str, limit: int, product_id: str = "") -> list[str]:
         """Ids of images, of `product_id` or all, that the index does not hold as they stand here."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """What waits; cheap, whatever the size of the catalogue."""
         ...
 
     async def write(self, batch: Batch, progress: Progress | None = None) -> int:

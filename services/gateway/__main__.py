@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from services.gateway.access import TABLE
 from services.gateway.answer import Limits, Peers, Rules
 from services.gateway.gaps import GapRecorder
+from services.gateway.metrics import gap_metrics
 from services.gateway.models import ModelList
 from services.gateway.peers import GrpcCatalog, GrpcDetector, GrpcEmbedder, GrpcIndex, GrpcVoter
 from services.gateway.pipeline import Scanner
@@ -22,7 +23,7 @@ from services.gateway.stream import StreamRules
 from services.gateway.tuning import Tunings, read_tunings
 from shiwu.chassis.admission import Admission
 from shiwu.chassis.channel import connect, is_serving
-from shiwu.chassis.metrics import watch_admission
+from shiwu.chassis.metrics import admission_metrics, exporting
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
 from shiwu.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
@@ -47,7 +48,11 @@ async def main(settings: Settings) -> None:
         }
         catalog = GrpcCatalog(channels["catalog"])
         gaps = await stack.enter_async_context(_gap_recorder(catalog, settings)) if settings.keep_gaps else None
-        service = _service(channels, catalog, gaps, settings)
+        if gaps is not None:
+            stack.enter_context(exporting(partial(gap_metrics, gaps)))
+        admission = Admission(settings.admission)
+        stack.enter_context(exporting(partial(admission_metrics, admission)))
+        service = _service(channels, catalog, gaps, admission, settings)
         # Hard dependencies only until they have answered once: from then on the gateway always has an answer, and
         # a lost part is marked in it. Refusing all calls instead would turn every outage behind it into its own.
         checks = {part: _once(partial(is_serving, channels[part])) for part in ("embedder", "search")}
@@ -57,7 +62,11 @@ async def main(settings: Settings) -> None:
 
 
 def _service(
-    channels: dict[str, grpc.aio.Channel], catalog: GrpcCatalog, gaps: GapRecorder | None, settings: Settings
+    channels: dict[str, grpc.aio.Channel],
+    catalog: GrpcCatalog,
+    gaps: GapRecorder | None,
+    admission: Admission,
+    settings: Settings,
 ) -> GatewayService:
     embedder = GrpcEmbedder(channels["embedder"])
     peers = Peers(
@@ -69,8 +78,6 @@ def _service(
     )
     models = ModelList(embedder, max_age=settings.models_max_age)
     tunings = Tunings(read_tunings(settings.models), settings.rerank)
-    admission = Admission(settings.admission)
-    watch_admission(admission)
     return GatewayService(
         Scanner(peers, models, tunings, _rules(settings)),
         catalog,

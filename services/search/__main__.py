@@ -7,13 +7,16 @@ from functools import partial
 
 from services.search.access import AUDITED, TABLE
 from services.search.index import ShardedIndex
+from services.search.metrics import ShardMetrics
 from services.search.milvus import MilvusStore
 from services.search.milvus_connection import MilvusConnection
 from services.search.servicer import SearchService
 from services.search.settings import Settings
 from services.search.shards import Shard, ShardMap, read_shard_map
 from shiwu.chassis.audit import AuditLog
+from shiwu.chassis.metrics import exporting
 from shiwu.chassis.process import run, until_signalled
+from shiwu.chassis.repeating import repeating
 from shiwu.chassis.server import running
 from shiwu.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 
@@ -51,9 +54,14 @@ async def main(settings: Settings) -> None:
     servicer = SearchService(index)
     add = partial(add_SearchServiceServicer_to_server, servicer)
     audit = AuditLog(AUDITED, settings.audit)
-    checks = {"shards": index.ready}
-    async with index.watching(), running(NAME, add, settings.server, checks, table=TABLE, audit=audit):
-        await until_signalled()
+    metrics = ShardMetrics(index)
+    async with (
+        index.watching(),
+        repeating(metrics.count, settings.count_seconds, "counting pictures"),
+        running(NAME, add, settings.server, {"shards": index.ready}, table=TABLE, audit=audit),
+    ):
+        with exporting(metrics.collect):
+            await until_signalled()
 
 
 if __name__ == "__main__":

@@ -35,3 +35,5 @@ class Settings(ServiceSettings):
     """How long a write waits for a shard; the first one of a model makes its collections."""
     probe_seconds: float = Field(5.0, gt=0.0)
     """How often each shard is looked at."""
+    count_seconds: float = Field(15.0, gt=0.0)
+    """How often the pictures in each shard are counted, for the metrics."""

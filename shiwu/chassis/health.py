@@ -12,6 +12,8 @@ import structlog
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
+from shiwu.chassis.metrics import observe_serving
+
 Check = Callable[[], Awaitable[bool]]
 
 LIVENESS = "liveness"
@@ -39,6 +41,7 @@ class Health(HealthServicer):  # type: ignore[misc]
         self._released = False
         self._watchers = 0
         self._changed = asyncio.Event()
+        observe_serving(serving=False)
 
     async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
         if request.service not in self._services and request.service != LIVENESS:
@@ -103,6 +106,7 @@ class Health(HealthServicer):  # type: ignore[misc]
             self._notify()
 
     def _notify(self) -> None:
+        observe_serving(serving=self._serving)
         self._changed.set()
         self._changed = asyncio.Event()
 

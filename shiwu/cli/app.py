@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shiwu.cli import catalog, keys, scan, status, up
+from shiwu.cli import canary, catalog, keys, scan, status, up
 from shiwu.cli.connection import CATALOG, GATEWAY, SEARCH, Credentials, credentials, fail_clearly
 from shiwu.cli.mesh import Layout
 
@@ -88,6 +88,24 @@ def _status(
     with fail_clearly():
         serving = status.status(host, port, search)
     raise typer.Exit(0 if serving else 3)
+
+
+@app.command("canary")
+def _canary(
+    photos: Annotated[Path, typer.Option(help="A manifest.jsonl of known photos, or the folder that has one.")],
+    every: Annotated[float, typer.Option(help="Seconds between the starts of two rounds.", min=1)] = 60.0,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of the metrics. [default: none]")] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address to serve the metrics on.")] = "127.0.0.1",
+    once: Annotated[bool, typer.Option("--once", help="One round, and exit with 1 if it was not good.")] = False,
+    min_recall: Annotated[float, typer.Option(help="Recall@1 of a good round.", min=0, max=1)] = 0.8,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 10.0,
+    gateway: Gateway = GATEWAY,
+) -> None:
+    """Scan known photos again and again, and tell Prometheus what was found."""
+    watch = canary.Watch(gateway, timeout, every, metrics_host, metrics_port)
+    with fail_clearly():
+        good = canary.canary(photos, watch, once=once, min_recall=min_recall)
+    raise typer.Exit(0 if good or not once else 1)
 
 
 @catalog_app.command("import")
