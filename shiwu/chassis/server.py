@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha.reflection import enable_server_reflection
 
 from shiwu.chassis.access import Access, AccessTable, access
 from shiwu.chassis.audit import AuditLog
-from shiwu.chassis.health import Check, Health
+from shiwu.chassis.health import Check, Health, serving_probes
 from shiwu.chassis.interceptor import CallInterceptor
 from shiwu.chassis.metrics import serving_metrics
 from shiwu.chassis.settings import ServerSettings
@@ -63,14 +63,15 @@ async def running(
     port = _bind(server, settings)
     with serving_metrics(settings.host, settings.metrics_port) as metrics_port:
         await health.poll()
-        await server.start()
-        following = asyncio.create_task(health.follow())
-        _log.info("serving", services=names, host=settings.host, port=port, metrics_port=metrics_port)
-        try:
-            yield port
-        finally:
-            following.cancel()
-            await _drain(server, health, settings.drain_seconds)
+        async with serving_probes(health, settings.host, settings.health_port):
+            await server.start()
+            following = asyncio.create_task(health.follow())
+            _log.info("serving", services=names, host=settings.host, port=port, metrics_port=metrics_port)
+            try:
+                yield port
+            finally:
+                following.cancel()
+                await _drain(server, health, settings.drain_seconds)
 
 
 async def _drain(server: grpc.aio.Server, health: Health, grace: float) -> None:

@@ -103,11 +103,13 @@ class ServerSettings(_Section):
     """How long calls in flight may take after a SIGTERM."""
     metrics_port: int | None = Field(None, ge=0, le=65535)
     """Port of the Prometheus metrics over HTTP; unset: none. 0: any free port."""
+    health_port: int | None = Field(None, ge=1, le=65535)
+    """Another port for health checks alone, without TLS, for Kubernetes' probes; unset: none."""
     handshake_seconds: float = Field(10.0, gt=0.0)
     """A client that has not said what it wants by then is hung up on."""
     max_connection_age_seconds: float = Field(3600.0, gt=0.0)
-    """Older connections are made anew, calls under way allowed for: until then a client keeps what its certificate,
-    which is looked at once, has got it."""
+    """Older connections are made anew, calls under way allowed for: until then a client does not learn of servers that
+    were added, and keeps what its certificate, which is looked at once, has got it."""
     tls: ServerTls = ServerTls()
     access: AccessSettings = AccessSettings()
 
