@@ -30,10 +30,11 @@ _METHODS: Final = {
     _ADMIN: "DeleteProduct DeleteStyle DeleteArticle ListGaps",
 }
 
+_OPERATION_METHODS: Final = "GetOperation ListOperations WaitOperation CancelOperation DeleteOperation"
+
 TABLE: Final = AccessTable(
     {f"{_CATALOG}{method}": scopes for scopes, methods in _METHODS.items() for method in methods.split()}
-    | {f"{_OPERATIONS}{method}": _WRITE for method in ("GetOperation", "ListOperations", "WaitOperation")}
-    | {f"{_OPERATIONS}{method}": _WRITE for method in ("CancelOperation", "DeleteOperation")},
+    | {f"{_OPERATIONS}{verb}": _WRITE for verb in _OPERATION_METHODS.split()},
     callers={"gateway": ("scan",)},
 )
 

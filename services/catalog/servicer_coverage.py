@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -53,7 +53,8 @@ class CoverageMethods:
         message = given(request, "gap")
         gap = Gap(
             **facts(message, "gap", GAP),
-            scan_time=messages.moment(given(message, "scan_time"), "gap.scan_time"),
+            # A scan of the future would never be old enough to be erased.
+            scan_time=min(messages.moment(given(message, "scan_time"), "gap.scan_time"), datetime.now(UTC)),
             crop=_crop(message.crop, "gap.crop"),
             vector=_vector(request),
             model=text(200)(request.model, "model"),

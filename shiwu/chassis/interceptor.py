@@ -116,7 +116,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return make_handler(
             respond,
-            request_deserializer=None,  # what strangers send is not even read
+            request_deserializer=None,  # what strangers send is not parsed
             response_serializer=handler.response_serializer,
         )
 

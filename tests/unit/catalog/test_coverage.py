@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import cv2
 import numpy as np
@@ -26,6 +27,12 @@ def jpeg(width, height):
 def gap(key="g", seconds=1_780_000_000, **facts):
     given = {"category": "shoes", "confidence": 0.25, "scan_time": Timestamp(seconds=seconds)} | facts
     return resources.Gap(scan_id=key, **given)
+
+
+async def test_a_scan_of_the_future_is_one_of_now_or_it_would_never_be_erased(stub, service):
+    await stub.RecordGap(pb.RecordGapRequest(gap=gap(seconds=250_000_000_000)))
+    [kept] = await service.store.list_gaps(before=None, limit=9)
+    assert abs((datetime.now(UTC) - kept.scan_time).total_seconds()) < 60
 
 
 async def test_products_are_described(stub):

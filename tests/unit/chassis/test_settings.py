@@ -21,6 +21,11 @@ def test_defaults_and_partial_sections(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.observability.log_level == "info"
 
 
+def test_callers_are_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHO_SERVER__ACCESS__CALLERS", '{"spiffe://mesh/gateway": ["scan"]}')
+    assert read_settings(Settings).server.access.callers == {"spiffe://mesh/gateway": ("scan",)}
+
+
 def test_settings_do_not_change() -> None:
     settings = read_settings(Settings)
     with pytest.raises(ValidationError):
@@ -43,6 +48,14 @@ def test_settings_do_not_change() -> None:
         ("ECHO_NAMES", "a,b", "ECHO_NAMES: Input should be a valid tuple, as JSON"),
         ("ECHO_NAMES", '["a", 1]', "ECHO_NAMES[1]: Input should be a valid string"),
         ("ECHO_SERVER", "[1]", "ECHO_SERVER: "),
+        ("ECHO_SERVER__TLS__KEY", "key.pem", "ECHO_SERVER__TLS: expected CERTIFICATE and KEY together"),
+        ("ECHO_SERVER__TLS__CLIENT_CA", "ca.pem", "ECHO_SERVER__TLS: expected CERTIFICATE and KEY together"),
+        ("ECHO_PEER__TLS__CERTIFICATE", "c.pem", "ECHO_PEER__TLS: expected CERTIFICATE and KEY together, and CA"),
+        ("ECHO_SERVER__TLS__CERT", "c.pem", "ECHO_SERVER__TLS__CERT: unknown setting"),
+        ("ECHO_SERVER__ACCESS__JWKS", "http://issuer/jwks", "ECHO_SERVER__ACCESS__JWKS: "),
+        ("ECHO_SERVER__ACCESS__JWKS", "https://issuer/jwks", "ECHO_SERVER__ACCESS: expected ISSUER and AUDIENCE"),
+        ("ECHO_SERVER__ACCESS__CALLERS", "gateway", "ECHO_SERVER__ACCESS__CALLERS: Input should be a valid dictionary"),
+        ("ECHO_SERVER__ACCESS__RATE", "0", "ECHO_SERVER__ACCESS__RATE: "),
         ("ECHO_PEER__TARGET", "http://detector:1", 'ECHO_PEER__TARGET: expected "host:port"'),
     ],
 )
