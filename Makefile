@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/shiwu/v1/*.proto)
 
-.PHONY: demo up test bench lint type proto proto-check lock clean
+.PHONY: demo up test bench lint type proto proto-check images lock clean
 
 demo: $(VENV)/.serve
 	$(BIN)/python -m evaluation.demo
@@ -59,6 +59,22 @@ proto-check: build/protos.binpb node_modules/.package-lock.json
 	rm -f build/generated/shiwu/v1/vision_pb2_grpc.* build/generated/shiwu/v1/catalog_resources_pb2_grpc.*
 	diff -r -x __pycache__ -x __init__.py build/generated/shiwu/v1 shiwu/v1
 	$(BIN)/python docs/make_api.py build/protos.binpb | diff - docs/api.md
+
+# --- images ---------------------------------------------------------------------------------------------------------
+
+# By docker, or BUILDER=buildah. PIP_CONF and CA: pip's configuration and its certificates, where it needs any.
+BUILDER ?= docker
+REGISTRY ?= registry.example/shiwu
+TAG ?= 0.1.0
+IMAGES := gateway detector embedder classifier search catalog models
+
+images: $(IMAGES:%=image-%)
+
+image-%:
+	$(BUILDER) build --file deploy/docker/Dockerfile --target $* --tag $(REGISTRY)/$*:$(TAG) \
+	  $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) $(if $(CA),--secret id=ca$(,)src=$(CA)) .
+
+, := ,
 
 # --- environment ----------------------------------------------------------------------------------------------------
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 from google.longrunning.operations_pb2_grpc import add_OperationsServicer_to_server
 
+from services.catalog.access import AUDITED, TABLE
 from services.catalog.fetching import Fetcher
 from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
@@ -21,6 +23,7 @@ from services.catalog.sql.database import Database
 from services.catalog.sql.migrating import check_revision
 from services.catalog.sql.migrating import migrate as migrate_tables
 from services.catalog.upkeep import upkeep
+from shiwu.chassis.audit import AuditLog
 from shiwu.chassis.channel import connect
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
@@ -55,9 +58,12 @@ async def serve(settings: Settings) -> None:
             add_CatalogServiceServicer_to_server(servicer, server)
             add_OperationsServicer_to_server(OperationsService(store, imports), server)
 
-        async with upkeep(indexer, settings.upkeep_seconds):
+        audit = AuditLog(AUDITED, settings.audit)
+        keep = timedelta(days=settings.keep_scans_days)
+        async with upkeep(indexer, store, settings.upkeep_seconds, keep_scans=keep):
             imports.resume_all()
-            async with running(NAMES, add, settings.server, checks={"database": store.ready}):
+            checks = {"database": store.ready}
+            async with running(NAMES, add, settings.server, checks, table=TABLE, audit=audit):
                 await until_signalled()
             await imports.close()
     await store.close()

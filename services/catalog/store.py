@@ -271,6 +271,10 @@ class CatalogStore(Protocol):
         """Keeps a scan that found nothing. Repeating changes nothing."""
         ...
 
+    async def erase_scans(self, *, before: datetime) -> int:
+        """Erases gaps that were scanned, and feedback that was given, before then; how many of both."""
+        ...
+
     async def list_gaps(self, *, before: tuple[datetime, str] | None, limit: int, category: str = "") -> list[Gap]:
         """Gaps, the newest first, without vectors; those after the one with this scan time and id.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from services.detector.access import TABLE
 from services.detector.detection import Detector
 from services.detector.servicer import DetectorService
 from services.detector.settings import Settings
@@ -27,7 +28,7 @@ async def main(settings: Settings) -> None:
     limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     detector = Detector(manifest, runner)
     add = partial(add_DetectorServiceServicer_to_server, DetectorService(detector, limits=limits))
-    async with running(NAME, add, settings.server, checks={manifest.id: detector.ready}):
+    async with running(NAME, add, settings.server, checks={manifest.id: detector.ready}, table=TABLE):
         await until_signalled()
     await runner.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from services.embedder.access import TABLE
 from services.embedder.embedding import Embedder, by_id
 from services.embedder.servicer import EmbedderService
 from services.embedder.settings import Settings
@@ -34,7 +35,8 @@ async def main(settings: Settings) -> None:
     limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     servicer = EmbedderService(embedders, max_images=settings.max_images, limits=limits)
     checks = {name: embedder.ready for name, embedder in embedders.items()}
-    async with running(NAME, partial(add_EmbedderServiceServicer_to_server, servicer), settings.server, checks=checks):
+    add = partial(add_EmbedderServiceServicer_to_server, servicer)
+    async with running(NAME, add, settings.server, checks, table=TABLE):
         await until_signalled()
     for runner in runners.values():
         await runner.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 from threadpoolctl import threadpool_limits
 
+from services.gateway.access import TABLE
 from services.gateway.answer import Limits, Peers, Rules
 from services.gateway.gaps import GapRecorder
 from services.gateway.models import ModelList
@@ -51,7 +52,7 @@ async def main(settings: Settings) -> None:
         # a lost part is marked in it. Refusing all calls instead would turn every outage behind it into its own.
         checks = {part: _once(partial(is_serving, channels[part])) for part in ("embedder", "search")}
         add = partial(add_GatewayServiceServicer_to_server, service)
-        await stack.enter_async_context(running(NAME, add, settings.server, checks))
+        await stack.enter_async_context(running(NAME, add, settings.server, checks, table=TABLE))
         await until_signalled()
 
 

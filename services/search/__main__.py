@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from services.search.access import AUDITED, TABLE
 from services.search.index import ShardedIndex
 from services.search.milvus import MilvusStore
 from services.search.milvus_connection import MilvusConnection
 from services.search.servicer import SearchService
 from services.search.settings import Settings
 from services.search.shards import Shard, ShardMap, read_shard_map
+from shiwu.chassis.audit import AuditLog
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
 from shiwu.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
@@ -48,7 +50,9 @@ async def main(settings: Settings) -> None:
     )
     servicer = SearchService(index)
     add = partial(add_SearchServiceServicer_to_server, servicer)
-    async with index.watching(), running(NAME, add, settings.server, checks={"shards": index.ready}):
+    audit = AuditLog(AUDITED, settings.audit)
+    checks = {"shards": index.ready}
+    async with index.watching(), running(NAME, add, settings.server, checks, table=TABLE, audit=audit):
         await until_signalled()
 
 

@@ -17,6 +17,8 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="SEARCH_")
 
     server: ServerSettings = ServerSettings(port=50054)
+    audit: Path | None = None
+    """File that notes who changed which model is served; unset: stderr, among the logs."""
     shards: Path = DEFAULT_MAP
     """The shard map, a YAML file."""
     home: Path = Path(".shiwu")

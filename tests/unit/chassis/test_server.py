@@ -151,3 +151,23 @@ async def test_the_metrics_port_is_free_again_afterwards(unused_tcp_port: int) -
     for _ in range(2):
         async with echo(metrics_port=unused_tcp_port):
             await asyncio.to_thread(scraped, unused_tcp_port)
+
+
+async def test_a_connection_of_age_is_replaced_and_no_call_is_lost() -> None:
+    clients: set[str] = set()
+
+    async def answer(_request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        clients.add(context.peer())
+        await asyncio.sleep(float(_request))
+        return b"done"
+
+    add = adding(grpc.unary_unary_rpc_method_handler, answer)
+    settings = ServerSettings(port=0, max_connection_age_seconds=0.5)
+    async with running(NAME, add, settings) as port, connect(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary(f"/{NAME}/Method")
+        long = call(b"2")  # under way when its connection is to end
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            await asyncio.gather(*(call(b"0.01") for _ in range(4)))
+        assert await long == b"done"
+    assert len(clients) > 1, "the connection has lived for four times its age"
