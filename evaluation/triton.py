@@ -192,7 +192,7 @@ def _print(figures: dict[str, Any]) -> None:
         single, rates, batch = (values[key] for key in ("single_ms", "runs_per_second_at_8", "requests_a_batch_at_8"))
         table.add_row("ms, one at a time", *map(str, single.values()))
         table.add_row("runs/s, 8 at a time", *map(str, rates.values()))
-        table.add_row("requests a batch", "", f"{batch['triton']}", f"{batch['alone']}")
+        table.add_row("requests a batch", "", *map(str, batch.values()))
         console.print(table)
         console.print(f"largest difference of an output: {values['largest_difference']:g}")
         console.print("bytes of a run: " + ", ".join(f"{what} {count:,}" for what, count in values["bytes"].items()))
