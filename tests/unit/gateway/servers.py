@@ -219,7 +219,8 @@ class Mesh:
         )
         scanner = Scanner(peers, ModelList(embedder, max_age=60.0), self.world.tunings, RULES)
         async with GapRecorder(catalog, waiting=8, seconds=2.0, keep_crops=keep_crops) as gaps:
-            admission = Admission(admission or AdmissionSettings())
+            # Patient, since a busy machine serves a burst slowly.
+            admission = Admission(admission or AdmissionSettings(burst_seconds=10.0))
             intake = Intake(scan_seconds=scan_seconds)
             rules = stream or StreamRules()
             yield GatewayService(scanner, catalog, gaps, admission=admission, intake=intake, stream=rules)
