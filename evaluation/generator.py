@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -90,8 +90,8 @@ class Generator:
 
 
 _Steps = Sequence[tuple[float, float]]
-_Scan = Callable[[Load], Awaitable[None]]
-_Model = Callable[[_Scan, Load, float], Awaitable[None]]
+_Scan = Callable[[Load], Coroutine[None, None, None]]
+_Model = Callable[[_Scan, Load, float], Coroutine[None, None, None]]
 
 
 def _run(model: _Model, target: str, photos: Sequence[bytes], deadline: float, steps: _Steps) -> list[Load]:

@@ -67,7 +67,10 @@ def _print(console: Console, name: str, report: Report) -> None:
     for row in page.rows(report):
         shown.add_row(*row)
     console.print(shown)
-    for line in [*page.verdict(report), *report.wrong, *report.lost, *[scan.detail for scan in report.changed]]:
+    for outcome in report.outcomes:
+        for why, times in outcome.reasons():
+            console.print(f"{outcome.fault}: {times} x {why}", markup=False, highlight=False)
+    for line in [*page.verdict(report), *report.lost, *[scan.detail for scan in report.changed]]:
         console.print(line, markup=False, highlight=False)
 
 

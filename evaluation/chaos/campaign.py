@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -39,6 +40,12 @@ class Outcome:
     def refused_writes(self) -> float:
         """Share of the writes that were not acknowledged."""
         return sum(bool(write.detail) for write in self.writes) / max(1, len(self.writes))
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why scans and writes were not well, and how often; the most frequent first."""
+        why = Counter(f"{scan.verdict}: {scan.detail}" for scan in self.scans if scan.verdict != "whole")
+        why.update(f"refused: {write.detail}" for write in self.writes if write.detail)
+        return why.most_common()
 
     @property
     def recovery(self) -> float:
@@ -134,18 +141,17 @@ class Campaign:
             repaired = time.monotonic()
             await asyncio.to_thread(injected.__exit__, None, None, None)
         async with asyncio.timeout(_RECOVERY_SECONDS):
-            while not _quiet(scanner, writer):  # noqa: ASYNC110 (what is waited for is that nothing happens)
+            while not _quiet(scanner, writer, repaired):  # noqa: ASYNC110 (what is awaited is that nothing happens)
                 await asyncio.sleep(0.1)
         return Outcome(fault.name, begun, repaired, scanner.scans[scans:], writer.writes[writes:])
 
 
-def _quiet(scanner: Scanner, writer: Writer) -> bool:
-    """Whether all has been well for a while."""
+def _quiet(scanner: Scanner, writer: Writer, repaired: float) -> bool:
+    """Whether all has been well for a while, and nothing is left of before."""
     since = time.monotonic() - _QUIET
+    if since < repaired or min(scanner.under_way, default=since) < since:
+        return False
     scans = [scan for scan in scanner.scans[-200:] if scan.ended > since]
     writes = [write for write in writer.writes[-200:] if write.begun + write.seconds > since]
-    return (
-        bool(scans and writes)
-        and all(scan.verdict == "whole" for scan in scans)
-        and not any(write.detail for write in writes)
-    )
+    well = all(scan.verdict == "whole" for scan in scans) and not any(write.detail for write in writes)
+    return bool(scans and writes) and well

@@ -46,6 +46,8 @@ class Scanner:
         self._undisturbed: dict[Photo, pb.ScanResponse] = {}
         self._rate = rate
         self.scans: list[Scan] = []
+        self.under_way: set[float] = set()
+        """When the scans began that have not ended yet."""
 
     async def learn(self) -> int:
         """Notes the undisturbed answers, and leaves out photos of which those are wrong; returns how many stay."""
@@ -75,6 +77,7 @@ class Scanner:
 
     async def _scan(self, photo: Photo) -> None:
         begun = time.monotonic()
+        self.under_way.add(begun)
         try:
             async with asyncio.timeout(SCAN_SECONDS + _PATIENCE):
                 answer = await self._ask(photo)
@@ -85,6 +88,8 @@ class Scanner:
             verdict, detail = "hung", "no answer after the deadline"
         else:
             verdict, detail = judge(answer, self._undisturbed[photo], photo)
+        finally:
+            self.under_way.discard(begun)
         self.scans.append(Scan(begun, time.monotonic() - begun, verdict, detail))
 
     async def _ask(self, photo: Photo) -> pb.ScanResponse:

@@ -25,7 +25,7 @@ def configure(
 
     stream: where to, if not to stderr.
     """
-    stream = _Lossy(stream or sys.stderr)
+    sink = cast("TextIO", _Lossy(stream or sys.stderr))
     number = logging.getLevelNamesMapping()[level.upper()]
 
     def add_context(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -43,10 +43,10 @@ def configure(
     structlog.configure(
         processors=[add_context, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),
+        logger_factory=structlog.WriteLoggerFactory(sink),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, add_context],

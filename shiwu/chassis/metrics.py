@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ _STARTED = Counter("grpc_server_started_total", "Calls begun.", _METHOD)
 _HANDLED = Counter("grpc_server_handled_total", "Calls ended.", (*_METHOD, "grpc_code"))
 _HANDLING = Histogram("grpc_server_handling_seconds", "Duration of calls.", _METHOD, buckets=_BUCKETS)
 _IN_FLIGHT = Gauge("grpc_server_in_flight", "Calls under way.")
+
+_TASKS = Gauge("asyncio_tasks", "Tasks of the event loop; grows if they are leaked.")
 
 _STAGE = Histogram("stage_seconds", "Duration of the stages of a request.", ("stage",), buckets=_BUCKETS)
 _MODEL = Histogram("model_seconds", "Duration of model runs.", ("model", "outcome"), buckets=_BUCKETS)
@@ -80,11 +83,15 @@ def _timed(histogram: Histogram, label: str) -> Iterator[None]:
 def serving_metrics(host: str, port: int | None) -> Iterator[int | None]:
     """Serves the metrics over HTTP meanwhile, on the port that it yields; does nothing if `port` is None.
 
+    Within the event loop that is measured.
+
     Raises OSError if the port is taken.
     """
     if port is None:
         yield None
         return
+    loop = asyncio.get_running_loop()
+    _TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     server, thread = start_http_server(port, host.strip("[]"))
     try:
         yield server.server_port

@@ -73,10 +73,8 @@ async def test_a_full_disk_under_the_log_fails_no_call(log: Log, full: TextIO) -
 @pytest.fixture
 def full() -> Iterator[TextIO]:
     """A file on a disk without space."""
-    file = Path("/dev/full").open("w", encoding="utf-8", buffering=1)
-    yield file
-    with suppress(OSError):
-        file.close()
+    with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8", buffering=1) as file:
+        yield file
 
 
 def test_the_log_goes_on_when_the_disk_has_space_again(log: Log) -> None:
