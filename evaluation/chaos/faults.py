@@ -13,6 +13,8 @@ from evaluation.chaos.site import Site
 
 T = TypeVar("T")
 _HOUR: Final = 3600
+_MIN_READY: Final = 3.0
+"""Seconds between two processes of a rolling restart: what Kubernetes calls minReadySeconds."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,13 @@ def frozen(site: Site, service: str) -> Iterator[None]:
 
 @contextmanager
 def restarted(site: Site, service: str) -> Iterator[None]:
-    """A rolling restart: one process after the other ends in good order, and is ready again before the next."""
+    """A rolling restart: one process after the other ends in good order, and is ready again before the next.
+
+    With a pause in between, for clients come back to a process up to two seconds after it is ready (channel.py).
+    """
     for replica in site.mesh.of(service):
         site.mesh.restart(replica)
+        time.sleep(_MIN_READY)
     yield
 
 
