@@ -6,7 +6,8 @@ First a mesh on servers (PostgreSQL, Milvus standalone, Envoy before search; two
 classifiers, one search and one catalog), then one on embedded stores. Every answer is compared with the undisturbed
 one, and all that was acknowledged is looked for afterwards. Exits with 1 if an answer was wrong or a write lost.
 
-"Failed" are scans that ended with an error after the client's retries, "partial" those that say what is missing.
+"Failed" are scans that ended with an error after the client's retries, "shed" those that the gateway refused since it
+had too many, "partial" those that say what is missing.
 Recovery is the time from the begin of the repair (a killed process is started again, a frozen one goes on) until the
 last scan or write that was not well was over; of several times, the longest. A process takes two seconds to start.
 """

@@ -12,8 +12,15 @@ from matplotlib.figure import Figure
 
 from evaluation.chaos.campaign import Outcome, Report
 
-HEAD: Final = ("fault", "times", "scans", "failed", "partial", "wrong", "writes refused", "recovery, s")
-_COLOURS: Final = {"whole": "tab:green", "partial": "tab:orange", "error": "tab:red", "hung": "black", "wrong": "black"}
+HEAD: Final = ("fault", "times", "scans", "failed", "shed", "partial", "wrong", "writes refused", "recovery, s")
+_COLOURS: Final = {
+    "whole": "tab:green",
+    "partial": "tab:orange",
+    "shed": "tab:purple",
+    "error": "tab:red",
+    "hung": "black",
+    "wrong": "black",
+}
 _LABEL_LEVELS: Final = 4
 
 
@@ -34,6 +41,7 @@ def rows(report: Report) -> Iterator[list[str]]:
         recovery = "" if outcomes[0] is report.calm else f"{max(each.recovery for each in outcomes):.1f}"
         yield [
             *(fault, str(len(outcomes)), str(len(whole.scans)), _share(whole.share("error", "hung"))),
+            _share(whole.share("shed")),
             *(_share(whole.share("partial")), str(sum(scan.verdict == "wrong" for scan in whole.scans))),
             *(_share(whole.refused_writes), recovery),
         ]

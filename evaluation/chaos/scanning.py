@@ -16,7 +16,7 @@ from shiwu.v1 import gateway_pb2 as pb
 from shiwu.v1.gateway_pb2_grpc import GatewayServiceStub
 from shiwu.v1.vision_pb2 import Image
 
-Verdict = Literal["whole", "partial", "error", "wrong", "hung"]
+Verdict = Literal["whole", "partial", "shed", "error", "wrong", "hung"]
 
 SCAN_SECONDS: Final = 5.0
 _PATIENCE: Final = 1.0  # seconds after its deadline that a scan must have ended
@@ -82,7 +82,7 @@ class Scanner:
             async with asyncio.timeout(SCAN_SECONDS + _PATIENCE):
                 answer = await self._ask(photo)
         except grpc.aio.AioRpcError as error:
-            verdict: Verdict = "error"
+            verdict: Verdict = "shed" if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED else "error"
             detail = f"{error.code().name}: {error.details()}"
         except TimeoutError:
             verdict, detail = "hung", "no answer after the deadline"

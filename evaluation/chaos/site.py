@@ -85,8 +85,14 @@ def embedded(home: Path) -> Iterator[Site]:
 
 def _layout(home: Path, extra: Mapping[str, str]) -> Layout:
     home.mkdir(parents=True, exist_ok=True)
-    # Pictures that an outage left behind are given to the index again soon enough to be seen here.
-    return Layout(home, import_roots=(CACHE,), extra={**extra, "CATALOG_UPKEEP_SECONDS": "5"})
+    own = {
+        # Pictures that an outage left behind are given to the index again soon enough to be seen here.
+        "CATALOG_UPKEEP_SECONDS": "5",
+        # A process that starts takes the cores that all share here: scans get slow by that, which is not what is
+        # tried, and the gateway would shed them.
+        "GATEWAY_ADMISSION__MINIMUM": "16",
+    }
+    return Layout(home, import_roots=(CACHE,), extra={**own, **extra})
 
 
 def _clock(file: Path) -> dict[str, str]:

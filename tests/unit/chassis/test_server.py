@@ -147,6 +147,15 @@ async def test_stages_models_and_stores_are_timed(unused_tcp_port: int) -> None:
     assert seen['store_seconds_count{operation="test-search",outcome="error"}'] == 1
 
 
+async def test_tasks_are_counted(unused_tcp_port: int) -> None:
+    async with echo(metrics_port=unused_tcp_port):
+        before = (await asyncio.to_thread(scraped, unused_tcp_port))["asyncio_tasks"]
+        more = [asyncio.create_task(asyncio.sleep(60)) for _ in range(5)]
+        assert (await asyncio.to_thread(scraped, unused_tcp_port))["asyncio_tasks"] == before + 5
+        for task in more:
+            task.cancel()
+
+
 async def test_the_metrics_port_is_free_again_afterwards(unused_tcp_port: int) -> None:
     for _ in range(2):
         async with echo(metrics_port=unused_tcp_port):

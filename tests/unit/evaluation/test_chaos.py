@@ -59,10 +59,15 @@ def test_recovery_ends_with_the_last_trouble() -> None:
 
 def test_a_fault_that_came_twice_has_one_row_with_its_longest_recovery() -> None:
     bad, good = Scan(1, 2.0, "error"), Scan(1, 0.1, "whole")
-    outcomes = [Outcome("a", 0, 1, [bad, good], []), Outcome("b", 0, 1, [good], []), Outcome("a", 0, 1, [good] * 2, [])]
+    shed = Scan(1, 0.1, "shed")
+    outcomes = [
+        Outcome("a", 0, 1, [bad, good], []),
+        Outcome("b", 0, 1, [good, shed], []),
+        Outcome("a", 0, 1, [good] * 2, []),
+    ]
     assert list(rows(Report(0.0, outcomes))) == [
-        ["a", "2", "4", "25.0%", "0", "0", "0", "2.0"],
-        ["b", "1", "1", "0", "0", "0", "0", "0.0"],
+        ["a", "2", "4", "25.0%", "0", "0", "0", "0", "2.0"],
+        ["b", "1", "2", "0", "50.0%", "0", "0", "0", "0.1"],
     ]
 
 
