@@ -1,6 +1,6 @@
 """A load generator in a process of its own, so that what it measures is not what it takes itself.
 
-Closed: so many clients, each with one scan under way. Open: scans begin at a rate, whatever became of the others.
+Closed: so many clients, each with one scan under way; one that was refused waits as long as it is asked to. Open: scans begin at a rate, whatever became of the others.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from shiwu.chassis.settings import ClientSettings
 from shiwu.v1 import gateway_pb2
 from shiwu.v1.gateway_pb2_grpc import GatewayServiceStub
 from shiwu.v1.vision_pb2 import Image
+
+_RETRY_SECONDS = 1.0  # what the gateway's refusals ask for
 
 
 class Sample(NamedTuple):
@@ -90,7 +92,7 @@ class Generator:
 
 
 _Steps = Sequence[tuple[float, float]]
-_Scan = Callable[[Load], Coroutine[None, None, None]]
+_Scan = Callable[[Load], Coroutine[None, None, str]]
 _Model = Callable[[_Scan, Load, float], Coroutine[None, None, None]]
 
 
@@ -105,7 +107,7 @@ async def _loaded(model: _Model, target: str, photos: Sequence[bytes], deadline:
         stub = GatewayServiceStub(channel)
         await channel.channel_ready()
 
-        async def scan(load: Load) -> None:
+        async def scan(load: Load) -> str:
             begun = time.perf_counter()
             code, whole = "OK", False
             try:
@@ -114,6 +116,7 @@ async def _loaded(model: _Model, target: str, photos: Sequence[bytes], deadline:
             except grpc.aio.AioRpcError as error:
                 code = error.code().name
             load.samples.append(Sample(begun - load.start, time.perf_counter() - begun, code, whole))
+            return code
 
         for size, seconds in steps:
             loads.append(load := Load(seconds, time.perf_counter()))
@@ -129,7 +132,8 @@ async def _loaded(model: _Model, target: str, photos: Sequence[bytes], deadline:
 async def _closed(scan: _Scan, load: Load, clients: float) -> None:
     async def client() -> None:
         while time.perf_counter() < load.start + load.seconds:
-            await scan(load)
+            if await scan(load) == "RESOURCE_EXHAUSTED":
+                await asyncio.sleep(_RETRY_SECONDS)
 
     await asyncio.gather(*(client() for _ in range(int(clients))))
 

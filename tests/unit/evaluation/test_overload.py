@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 
 import pytest
 
@@ -50,7 +51,7 @@ class SheddingGateway(GatewayServiceServicer):
 
 async def test_the_generator_keeps_its_rate_whatever_becomes_of_the_scans() -> None:
     settings = ServerSettings(port=0, max_concurrent_rpcs=4)
-    add = lambda server: add_GatewayServiceServicer_to_server(SheddingGateway(), server)  # noqa: E731
+    add = partial(add_GatewayServiceServicer_to_server, SheddingGateway())
     async with running("shiwu.v1.GatewayService", add, settings) as port:
         with Generator(f"127.0.0.1:{port}", [b"photo", b"lossy"]) as generator:
             below, above = await asyncio.to_thread(generator.opened, [(10, 1.0), (100, 1.0)])
@@ -60,3 +61,13 @@ async def test_the_generator_keeps_its_rate_whatever_becomes_of_the_scans() -> N
     assert sum(sample.whole for sample in below.samples) == 5
     assert above.share("RESOURCE_EXHAUSTED") > 0.5
     assert 5 <= len(closed.samples) <= 10
+
+
+async def test_a_client_that_was_refused_waits() -> None:
+    settings = ServerSettings(port=0, max_concurrent_rpcs=1)
+    add = partial(add_GatewayServiceServicer_to_server, SheddingGateway())
+    async with running("shiwu.v1.GatewayService", add, settings) as port:
+        with Generator(f"127.0.0.1:{port}", [b"photo"]) as generator:
+            closed = await asyncio.to_thread(generator.closed, 3, 1.5)
+    assert closed.share("RESOURCE_EXHAUSTED") > 0
+    assert sum(sample.code == "RESOURCE_EXHAUSTED" for sample in closed.samples) <= 4
