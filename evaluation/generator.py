@@ -1,6 +1,7 @@
 """A load generator in a process of its own, so that what it measures is not what it takes itself.
 
-Closed: so many clients, each with one scan under way; one that was refused waits as long as it is asked to. Open: scans begin at a rate, whatever became of the others.
+Closed: so many clients, each with one scan under way; one that was refused waits as long as it is asked to.
+Open: scans begin at a rate, whatever became of the others.
 """
 
 from __future__ import annotations
