@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK = b"\0" * 4096
+_BLOCK = bytes(1 << 20)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from shiwu.cli.mesh import Layout
 
 _FAKETIME: Final = "libfaketime==3.0.1"
 _STATELESS: Final = {"gateway": 2, "detector": 2, "embedder": 2, "classifier": 2}
-_LOG_MIB: Final = 8
-_DATABASE_MIB: Final = 8
+_LOG_MIB: Final = 128
+_DATABASE_MIB: Final = 32
 
 
 @dataclass(frozen=True)
