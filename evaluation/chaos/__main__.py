@@ -60,7 +60,7 @@ def main() -> None:
         _print(console, name, reports[name])
     if options.page:
         _write(reports, options.page)
-    sys.exit(any(report.wrong or report.lost or report.changed for report in reports.values()))
+    sys.exit(any(report.failed for report in reports.values()))
 
 
 def _print(console: Console, name: str, report: Report) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import cycle
 
 from evaluation.chaos.faults import Fault
 from evaluation.chaos.scanning import Scan, Scanner
@@ -31,6 +32,8 @@ class Outcome:
     """When its repair began: a killed process is started again from then on."""
     scans: Sequence[Scan]
     writes: Sequence[Write]
+    stuck: bool = False
+    """Whether the mesh did not recover in time; nothing is tried after that."""
 
     def share(self, *verdicts: str) -> float:
         """Of the scans."""
@@ -49,7 +52,9 @@ class Outcome:
 
     @property
     def recovery(self) -> float:
-        """Seconds from the repair's begin until the last scan or write that failed, or lacked a part, was over."""
+        """Seconds from the repair's begin until the last scan or write that failed, or lacked a part, was over; inf: never."""
+        if self.stuck:
+            return float("inf")
         bad = [scan.ended for scan in self.scans if scan.verdict != "whole"]
         bad += [write.begun + write.seconds for write in self.writes if write.detail]
         return max(0.0, max(bad, default=0.0) - self.repaired)
@@ -60,6 +65,10 @@ class Report:
     """A whole campaign."""
 
     begun: float
+    photos: int = 0
+    """That are scanned."""
+    matched: int = 0
+    """Of which the product is found, undisturbed; of the others it is "not in the catalogue"."""
     outcomes: list[Outcome] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """Faults that this machine or site does not allow."""
@@ -70,6 +79,11 @@ class Report:
     acknowledged: dict[str, int] = field(default_factory=dict)
     calm: Outcome | None = None
     """The same time without any fault."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of the promises was broken."""
+        return bool(self.wrong or self.lost or self.changed or any(each.stuck for each in self.outcomes))
 
     @property
     def wrong(self) -> list[str]:
@@ -94,10 +108,7 @@ class Campaign:
         self._say = say
 
     async def run(self, faults: Sequence[Fault], *, until: float | None = None) -> Report:
-        """Each fault once; then again from the first one until the time `until` of `time.monotonic`, if it is given.
-
-        Raises TimeoutError when the mesh does not recover from one.
-        """
+        """Each fault once; then again from the first one until the time `until` of `time.monotonic`, if it is given."""
         report = Report(time.monotonic())
         possible = [fault for fault in faults if fault.possible(self._site)]
         report.skipped = [fault.name for fault in faults if fault not in possible]
@@ -107,15 +118,16 @@ class Campaign:
                 await stack.enter_async_context(connect(mesh.target(name))) for name in ("gateway", "catalog", "search")
             ]
             scanner, writer = Scanner(gateways, photos(_PHOTOS), self._rate), Writer(catalog, search)
-            await scanner.learn()
+            report.matched, report.photos = await scanner.learn()
             tasks = [asyncio.create_task(scanner.run()), asyncio.create_task(writer.run())]
             try:
                 report.calm = await self._calm(scanner, writer)
-                report.outcomes = [await self._outcome(fault, scanner, writer) for fault in possible]
-                for fault in possible * 1000:
-                    if until is None or time.monotonic() > until:
+                for number, fault in enumerate(cycle(possible)):
+                    if number >= len(possible) and (until is None or time.monotonic() > until):
                         break
                     report.outcomes.append(await self._outcome(fault, scanner, writer))
+                    if report.outcomes[-1].stuck:
+                        break
             finally:
                 for task in tasks:
                     task.cancel()
@@ -140,10 +152,11 @@ class Campaign:
         finally:
             repaired = time.monotonic()
             await asyncio.to_thread(injected.__exit__, None, None, None)
-        async with asyncio.timeout(_RECOVERY_SECONDS):
-            while not _quiet(scanner, writer, repaired):  # noqa: ASYNC110 (what is awaited is that nothing happens)
-                await asyncio.sleep(0.1)
-        return Outcome(fault.name, begun, repaired, scanner.scans[scans:], writer.writes[writes:])
+        stuck = False
+        while not stuck and not _quiet(scanner, writer, repaired):
+            await asyncio.sleep(0.1)
+            stuck = time.monotonic() > repaired + _RECOVERY_SECONDS
+        return Outcome(fault.name, begun, repaired, scanner.scans[scans:], writer.writes[writes:], stuck)
 
 
 def _quiet(scanner: Scanner, writer: Writer, repaired: float) -> bool:

@@ -49,13 +49,20 @@ class Scanner:
         self.under_way: set[float] = set()
         """When the scans began that have not ended yet."""
 
-    async def learn(self) -> int:
-        """Notes the undisturbed answers, and leaves out photos of which those are wrong; returns how many stay."""
+    async def learn(self) -> tuple[int, int]:
+        """Notes the undisturbed answers, and leaves out photos of which those are wrong.
+
+        Returns of how many the product is found, and how many photos stay. Raises RuntimeError if it is found of none.
+        """
         for photo in self._photos:
             answer = await self._ask(photo)
             if not answer.missing and _is_right(answer, photo):
                 self._undisturbed[photo] = answer
-        return len(self._undisturbed)
+        matched = sum(answer.outcome == pb.OUTCOME_MATCHED for answer in self._undisturbed.values())
+        if not matched:
+            msg = "no photo's product is found, so that nothing can be lost"
+            raise RuntimeError(msg)
+        return matched, len(self._undisturbed)
 
     async def run(self) -> None:
         """Until cancelled; scans under way are waited for."""

@@ -35,6 +35,7 @@ def test_no_answer_is_wrong(reports: dict[str, Report], site: str, fault: str) -
         pytest.skip("this machine does not allow it")
     (outcome,) = [each for each in reports[site].outcomes if each.fault == fault]
     assert outcome.scans
+    assert not outcome.stuck, outcome.reasons()
     assert [scan.detail for scan in outcome.scans if scan.verdict in {"wrong", "hung"}] == []
 
 
