@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def recovery(self) -> float:
-        """Seconds from the repair's begin until the last scan or write that failed, or lacked a part, was over; inf: never."""
+        """Seconds from the repair's begin until the last scan or write that was not well was over; inf: never."""
         if self.stuck:
             return float("inf")
         bad = [scan.ended for scan in self.scans if scan.verdict != "whole"]

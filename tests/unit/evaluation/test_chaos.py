@@ -65,7 +65,7 @@ def test_a_fault_that_came_twice_has_one_row_with_its_longest_recovery() -> None
         Outcome("b", 0, 1, [good, shed], []),
         Outcome("a", 0, 1, [good] * 2, []),
     ]
-    assert list(rows(Report(0.0, outcomes))) == [
+    assert list(rows(Report(0.0, outcomes=outcomes))) == [
         ["a", "2", "4", "25.0%", "0", "0", "0", "0", "2.0"],
         ["b", "1", "2", "0", "50.0%", "0", "0", "0", "0.1"],
     ]
