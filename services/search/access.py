@@ -1,0 +1,25 @@
+"""Which scope each method of the search service needs, and what is audited."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shiwu.chassis.access import AccessTable
+from shiwu.chassis.audit import Naming
+
+_SERVICE: Final = "/shiwu.v1.SearchService/"
+
+TABLE: Final = AccessTable(
+    {
+        f"{_SERVICE}Search": ("scan", "catalog:write"),
+        f"{_SERVICE}DescribeShards": ("scan", "catalog:write"),
+        f"{_SERVICE}FindMissing": ("catalog:write",),
+        f"{_SERVICE}Upsert": ("catalog:write",),
+        f"{_SERVICE}Delete": ("catalog:write",),
+        f"{_SERVICE}ServeModel": ("admin",),
+    },
+    callers={"gateway": ("scan",), "catalog": ("catalog:write",)},
+)
+
+# The catalogue audits what it is told to write; what changes every answer at once is said here alone.
+AUDITED: Final[dict[str, Naming]] = {f"{_SERVICE}ServeModel": lambda message: [getattr(message, "model", "")]}
