@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/shiwu/v1/*.proto)
 
-.PHONY: demo up test bench lint type proto proto-check images lock clean
+.PHONY: demo up test bench loadtest chaos lint type proto proto-check images lock clean
 
 demo: $(VENV)/.serve
 	$(BIN)/python -m evaluation.demo
@@ -19,6 +19,14 @@ test: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m evaluation.steps
 	$(BIN)/python -m evaluation.overhead
+
+# Load with real photos by k6 on a mesh of its own; fails if a threshold of tests/load/scan.js is crossed.
+loadtest: $(VENV)/.dev
+	$(BIN)/python -m evaluation.load
+
+# The short form of evaluation.chaos: every fault once, on real stores.
+chaos: $(VENV)/.dev
+	$(BIN)/python -m pytest -m chaos tests/chaos
 
 lint: $(VENV)/.dev node_modules/.package-lock.json
 	$(BIN)/ruff check .

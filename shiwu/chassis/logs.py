@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -24,7 +25,7 @@ def configure(
 
     stream: where to, if not to stderr.
     """
-    stream = stream or sys.stderr
+    sink = cast("TextIO", _Lossy(stream or sys.stderr))
     number = logging.getLevelNamesMapping()[level.upper()]
 
     def add_context(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -42,10 +43,10 @@ def configure(
     structlog.configure(
         processors=[add_context, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(sink),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, add_context],
@@ -56,6 +57,21 @@ def configure(
     root.handlers[:] = [handler]
     # Libraries chat at info; what they warn of is worth reading.
     root.setLevel(logging.INFO if level == "debug" else max(number, logging.WARNING))
+
+
+class _Lossy:
+    """A stream that loses what it cannot write: calls are answered though the disk under the log is full."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _rendering(style: Literal["json", "console"]) -> list[Processor]:

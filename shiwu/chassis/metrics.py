@@ -6,6 +6,7 @@ from a slow bucket to one call's trace and log lines. What may be a label, and w
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ _HANDLING = Histogram("grpc_server_handling_seconds", "Duration of calls.", _MET
 _IN_FLIGHT = Gauge("grpc_server_in_flight", "Calls under way.")
 _SERVING = Gauge("grpc_server_serving", "1 while the server's health is SERVING, 0 otherwise.")
 
+_TASKS = Gauge("asyncio_tasks", "Tasks of the event loop; grows if they are leaked.")
 _BUILD = Gauge("service_build_info", "1; which service this is, and of which version.", ("service", "version"))
 _STORE = Histogram("store_seconds", "Duration of store operations.", ("operation", "outcome"), buckets=BUCKETS)
 
@@ -123,11 +125,15 @@ class _Asking(Collector):
 def serving_metrics(host: str, port: int | None) -> Iterator[int | None]:
     """Serves the metrics over HTTP meanwhile, on the port that it yields; does nothing if `port` is None.
 
+    Within the event loop that is measured.
+
     Raises OSError if the port is taken.
     """
     if port is None:
         yield None
         return
+    loop = asyncio.get_running_loop()
+    _TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     server, thread = start_http_server(port, host.strip("[]"))
     try:
         yield server.server_port

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.postgres_server import PostgresServer, running_postgres
 from services.catalog.sql import SqlStore, fulltext
 from services.catalog.sql.database import Database
 from services.catalog.sql.migrating import migrate
 from services.catalog.sql.tables import metadata
-from tests.postgres_server import PostgresServer, running_postgres
 
 
 def migrated(url: str) -> None:

@@ -16,13 +16,13 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from evaluation.postgres_server import running_postgres
 from services.catalog.resources import Batch, Product
 from services.catalog.sql import SqlStore
 from services.catalog.sql import database as database_module
 from services.catalog.sql.database import Database
 from services.catalog.sql.migrating import migrate
 from shiwu.chassis.errors import UnavailableError
-from tests.postgres_server import running_postgres
 
 
 async def test_postgres_that_crashes_is_unavailable_and_comes_back():

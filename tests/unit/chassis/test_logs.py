@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import json
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
+from typing import TextIO
 
+import pytest
 import structlog
 
+from shiwu.chassis import logs
 from shiwu.chassis.calls import Call, current_call
 from tests.unit.chassis.conftest import Log
+from tests.unit.chassis.echo_service import UNARY
+from tests.unit.chassis.serving import echo
 
 
 def test_an_entry_says_when_who_and_how_bad(log: Log) -> None:
@@ -47,3 +59,39 @@ def test_a_level_can_be_left_out(log: Log) -> None:
     structlog.get_logger().debug("unheard")
     structlog.get_logger().info("heard")
     assert [entry["event"] for entry in log()] == ["heard"]
+
+
+async def test_a_full_disk_under_the_log_fails_no_call(log: Log, full: TextIO) -> None:
+    logs.configure("test", stream=full)
+    async with echo() as channel:
+        call = channel.unary_unary(UNARY)
+        for _ in range(20):
+            assert await call(b"0")
+    logging.getLogger("library").warning("there")
+
+
+@pytest.fixture
+def full() -> Iterator[TextIO]:
+    """A file on a disk without space."""
+    with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8", buffering=1) as file:
+        yield file
+
+
+def test_the_log_goes_on_when_the_disk_has_space_again(log: Log) -> None:
+    stream = SmallDisk()
+    logs.configure("test", stream=stream)
+    structlog.get_logger().info("before")
+    stream.full = True
+    structlog.get_logger().info("lost")
+    stream.full = False
+    structlog.get_logger().info("after")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["before", "after"]
+
+
+class SmallDisk(io.StringIO):
+    full = False
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(text)

@@ -192,6 +192,16 @@ async def test_the_health_is_a_metric(unused_tcp_port: int) -> None:
         assert (await asyncio.to_thread(scraped, unused_tcp_port))["grpc_server_serving"] == 0
 
 
+async def test_tasks_are_counted(unused_tcp_port: int) -> None:
+    async with echo(metrics_port=unused_tcp_port):
+        before = (await asyncio.to_thread(scraped, unused_tcp_port))["asyncio_tasks"]
+        more = [asyncio.create_task(asyncio.sleep(60)) for _ in range(100)]
+        grown = (await asyncio.to_thread(scraped, unused_tcp_port))["asyncio_tasks"] - before
+        assert 90 < grown < 110  # the server's own come and go
+        for task in more:
+            task.cancel()
+
+
 async def test_the_metrics_port_is_free_again_afterwards(unused_tcp_port: int) -> None:
     for _ in range(2):
         async with echo(metrics_port=unused_tcp_port):

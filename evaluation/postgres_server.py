@@ -30,10 +30,12 @@ class PostgresServer:
         """directory: empty, with a path that is short enough for a socket (about 90 bytes)."""
         self._binaries = _binaries()
         self._directory = directory
-        self._user = _unprivileged()
+        user = _unprivileged()
+        # Not Popen's `user`: that forks, which a process that uses gRPC must not.
+        self._as_user = ("setpriv", f"--reuid={user}", "--clear-groups") if user else ()
         self._process: subprocess.Popen[bytes] | None = None
-        if self._user is not None:
-            shutil.chown(directory, self._user)
+        if user is not None:
+            shutil.chown(directory, user)
         self._run(
             "initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "data"
         )
@@ -58,12 +60,12 @@ class PostgresServer:
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    self._binaries / "postgres",
+                    *self._as_user,
+                    str(self._binaries / "postgres"),
                     *("-D", "data", "-k", str(self._directory), "-c", "listen_addresses="),
                     *("-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=60"),
                 ],
                 cwd=self._directory,
-                user=self._user,
                 stdout=log,
                 stderr=log,
             )
@@ -95,9 +97,8 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
-            [self._binaries / program, *arguments],
+            [*self._as_user, str(self._binaries / program), *arguments],
             cwd=self._directory,
-            user=self._user,
             check=True,
             capture_output=True,
             text=True,

@@ -1,0 +1,1 @@
+"""Scans and catalogue writes go on while parts of a real mesh are killed, frozen, slowed and filled up."""

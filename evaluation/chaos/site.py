@@ -1,0 +1,109 @@
+"""The mesh that faults are done to, on real stores: with servers, or embedded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from evaluation.chaos.disk import SmallDisk
+from evaluation.envoy import Envoy
+from evaluation.milvus_server import MilvusServer, running_milvus
+from evaluation.postgres_server import PostgresServer, running_postgres
+from evaluation.programs import program, unpack_wheel
+from evaluation.replicas import Replicas
+from evaluation.stocked import CACHE, stock
+from shiwu.cli.mesh import Layout
+
+_FAKETIME: Final = "libfaketime==3.0.1"
+_STATELESS: Final = {"gateway": 2, "detector": 2, "embedder": 2, "classifier": 2}
+_LOG_MIB: Final = 128
+_DATABASE_MIB: Final = 32
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running mesh and what it stands on. What a site does not have is None."""
+
+    mesh: Replicas
+    logs: SmallDisk
+    milvus: MilvusServer | None = None
+    postgres: PostgresServer | None = None
+    envoy: Envoy | None = None
+    clock: Path | None = None
+    """File that says how wrong the services' clocks are: "+0", "+3600"."""
+    database: SmallDisk | None = None
+    """Where SQLite writes."""
+
+
+@contextmanager
+def on_servers(home: Path) -> Iterator[Site]:
+    """PostgreSQL, Milvus standalone, an Envoy before search; two of each stateless service. Stocked."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(running_postgres())
+        milvus = stack.enter_context(running_milvus(home / "milvus"))
+        logs = stack.enter_context(SmallDisk.mounted(home / "logs", _LOG_MIB))
+        url, envoy = postgres.create_database(), Envoy()
+        extra = {"SEARCH_ENDPOINT": milvus.uri, "CATALOG_DATABASE_URL": url}
+        subprocess.run(
+            [sys.executable, "-m", "services.catalog", "migrate"],
+            env=os.environ | {"CATALOG_DATABASE_URL": url},
+            stdout=sys.stderr,
+            check=True,
+        )
+        clock = home / "clock"
+        mesh = Replicas(
+            _layout(home, extra),
+            _STATELESS,
+            via={"search": envoy.target},
+            environment=_clock(clock),
+            logs=logs.path,
+        )
+        stack.enter_context(envoy.running(home / "envoy", [mesh.address(each) for each in mesh.of("search")]))
+        stack.enter_context(mesh.running())
+        stock(mesh.target("catalog"))
+        yield Site(mesh, logs, milvus, postgres, envoy, clock)
+
+
+@contextmanager
+def embedded(home: Path) -> Iterator[Site]:
+    """SQLite on a small disk and Milvus Lite; one of each service. Stocked."""
+    with ExitStack() as stack:
+        logs = stack.enter_context(SmallDisk.mounted(home / "logs", _LOG_MIB))
+        database = stack.enter_context(SmallDisk.mounted(home / "database", _DATABASE_MIB))
+        extra = {"CATALOG_DATABASE_URL": f"sqlite+aiosqlite:///{database.path / 'catalog.db'}"}
+        mesh = Replicas(_layout(home, extra), {}, logs=logs.path)
+        stack.enter_context(mesh.running())
+        stock(mesh.target("catalog"))
+        yield Site(mesh, logs, database=database)
+
+
+def _layout(home: Path, extra: Mapping[str, str]) -> Layout:
+    home.mkdir(parents=True, exist_ok=True)
+    own = {
+        # Pictures that an outage left behind are given to the index again soon enough to be seen here.
+        "CATALOG_UPKEEP_SECONDS": "5",
+        # A process that starts takes the cores that all share here: scans get slow by that, which is not what is
+        # tried, and the gateway would shed them.
+        "GATEWAY_ADMISSION__MINIMUM": "16",
+    }
+    return Layout(home, import_roots=(CACHE,), extra={**own, **extra})
+
+
+def _clock(file: Path) -> dict[str, str]:
+    """The environment of a process whose clock is as wrong as the file says."""
+    file.write_text("+0\n", encoding="utf-8")
+    # Not Debian's package: its clock_nanosleep makes Python's time.sleep fail.
+    place = program(_FAKETIME, lambda folder: unpack_wheel(_FAKETIME, folder))
+    return {
+        "LD_PRELOAD": str(place / "libfaketime/vendor/libfaketime/src/libfaketime.so.1"),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_CACHE_DURATION": "1",  # seconds between looks at the file
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # as a clock that is set: the time since the start does not jump
+        "NO_FAKE_STAT": "1",
+    }
