@@ -40,8 +40,10 @@ def stores(shards: ShardMap, settings: Settings) -> Iterator[tuple[Shard, Milvus
 
 async def main(settings: Settings) -> None:
     """Serves until the process is told to end."""
+    shards = shard_map(settings)
     index = ShardedIndex(
-        stores(shard_map(settings), settings),
+        stores(shards, settings),
+        moves=shards.moves,
         search_seconds=settings.search_seconds,
         write_seconds=settings.write_seconds,
         probe_seconds=settings.probe_seconds,

@@ -15,15 +15,27 @@ from pymilvus import AsyncMilvusClient
 from services.search import milvus_schema as schema
 from services.search.milvus_connection import MilvusConnection, MissingCollectionError
 from services.search.shards import Shard
-from services.search.store import Hit, ModelIndex, Record, Vector, check_dimension, served_index, split_model
+from services.search.store import (
+    Hit,
+    ModelIndex,
+    Page,
+    Record,
+    Vector,
+    check_dimension,
+    check_droppable,
+    served_index,
+)
 from shiwu.chassis.errors import PreconditionError, UnavailableError
 
 _T = TypeVar("_T")
 _WRITE_SECONDS = 10.0
+_PRUNED_AT_ONCE = 1000
 _DEFINITION_SECONDS = 30.0  # making and loading a collection takes a server 3 s
 _FACTS = ["product_id", "style_id", "category"]
 # Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; a query at this level waits for it.
 _WAIT = {"consistency_level": "Strong"}
+# So that a limited query returns the first keys of all segments, not any: what pymilvus' iterators ask for.
+_IN_ORDER = {"iterator": "True", "reduce_stop_for_best": "True"}
 # Searches do not: what was acknowledged by us has been waited for.
 _AT_ONCE = {"consistency_level": "Eventually"}
 
@@ -46,7 +58,7 @@ class MilvusStore:
     async def probe(self) -> None:
         await self._refresh()
         for index in await self.indexes():
-            if index.serving:
+            if index.searchable:
                 axis = np.eye(1, index.dimension, dtype=np.float32)[0]
                 await self._search(index, axis, limit=1, categories=(), include_vectors=False)
         # Milvus Lite does not flush small collections itself, and takes up to four times as long to search them.
@@ -112,26 +124,48 @@ class MilvusStore:
 
         await self._fresh(deleted)
 
-    async def find(self, model: str, image_ids: Sequence[str]) -> set[str]:
-        async def found() -> set[str]:
+    async def find(self, model: str, image_ids: Sequence[str]) -> dict[str, str]:
+        async def found() -> dict[str, str]:
             index = await self._index(model)
-            return set() if index is None else await self._stored(index.collection, image_ids)
+            return {} if index is None else await self._stored(index.collection, image_ids)
 
         return await self._fresh(found)
+
+    async def page(self, model: str, *, after: str, limit: int) -> Page:
+        async def found() -> Page:
+            index = await self._index(model)
+            if index is None:
+                return Page([], "")
+            chosen = f"{schema.KEY} > {json.dumps(after, ensure_ascii=False)}"
+            fields = [schema.KEY, *_FACTS, schema.COPY]
+            rows = await self._query(index.collection, chosen, fields, limit=limit, **_IN_ORDER)
+            records = sorted(map(_record, rows), key=lambda record: record.image_id)
+            return Page(records, records[-1].image_id if records else "")
+
+        return await self._fresh(found)
+
+    async def prune(self, categories: Sequence[str]) -> None:
+        async def pruned() -> None:
+            chosen = _any_of("category", categories)
+            for index in await self.indexes():
+                # By keys: deletion by any other field needs a newer Milvus.
+                while rows := await self._query(index.collection, chosen, [schema.KEY], limit=_PRUNED_AT_ONCE):
+                    await self._delete(index.collection, [row[schema.KEY] for row in rows])
+
+        await self._fresh(pruned)
 
     async def serve(self, model: str) -> None:
         await self._refresh()
         if await self._index(model) is None:
             msg = f"shard {self._shard.name} holds nothing of {model}"
             raise PreconditionError(msg)
-        name = split_model(model)[0]
-        others = [each.collection for each in await self.indexes() if split_model(each.model)[0] == name]
-        others.remove(schema.collection_name(self._shard.name, model))
-        await self._connection.call(
-            "serve",
-            lambda client, timeout: schema.serve(client, timeout, self._shard.name, model, others),
-            seconds=_DEFINITION_SECONDS,
-        )
+        await self._connection.define(lambda client: schema.serve(client, _DEFINITION_SECONDS, self._shard.name, model))
+        await self._refresh()
+
+    async def drop(self, model: str) -> None:
+        await self._refresh()
+        check_droppable(self._shard.name, await self.indexes(), model)
+        await self._connection.define(lambda client: schema.drop(client, _DEFINITION_SECONDS, self._shard.name, model))
         await self._refresh()
 
     async def close(self) -> None:
@@ -176,15 +210,15 @@ class MilvusStore:
             msg = f"shard {self._shard.name}: {len(left)} pictures were stored again while being deleted"
             raise UnavailableError(msg)
 
-    async def _stored(self, collection: str, image_ids: Sequence[str]) -> set[str]:
-        rows = await self._query(collection, _any_of(schema.KEY, image_ids), [schema.KEY])
-        return {row[schema.KEY] for row in rows}
+    async def _stored(self, collection: str, image_ids: Sequence[str]) -> dict[str, str]:
+        rows = await self._query(collection, _any_of(schema.KEY, image_ids), [schema.KEY, "category"])
+        return {row[schema.KEY]: row["category"] for row in rows}
 
-    async def _query(self, collection: str, chosen: str, fields: list[str]) -> list[dict[str, Any]]:
+    async def _query(self, collection: str, chosen: str, fields: list[str], **options: Any) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = await self._connection.call(
             "query",
             lambda client, timeout: client.query(
-                collection, filter=chosen, output_fields=fields, timeout=timeout, **_WAIT
+                collection, filter=chosen, output_fields=fields, timeout=timeout, **_WAIT, **options
             ),
             seconds=_WRITE_SECONDS,
         )
@@ -249,6 +283,11 @@ def _row(record: Record) -> dict[str, Any]:
         schema.VECTOR: record.vector,
         schema.COPY: pybase64.b64encode_as_string(record.vector.astype("<f4").tobytes()),
     }
+
+
+def _record(row: dict[str, Any]) -> Record:
+    vector = np.frombuffer(pybase64.b64decode(row[schema.COPY]), "<f4").astype(np.float32)
+    return Record(row[schema.KEY], row["product_id"], row["style_id"], row["category"], vector)
 
 
 def _hits(found: Any) -> list[Hit]:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 GATEWAY: Final = "127.0.0.1:50050"
+EMBEDDER: Final = "127.0.0.1:50052"
 SEARCH: Final = "127.0.0.1:50054"
 CATALOG: Final = "127.0.0.1:50055"
 
