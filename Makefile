@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/shiwu/v1/*.proto)
 
-.PHONY: demo up test bench lint type proto proto-check lock clean
+.PHONY: demo up test test-cluster bench lint type proto proto-check lock clean
 
 demo: $(VENV)/.serve
 	$(BIN)/python -m evaluation.demo
@@ -14,6 +14,10 @@ up: $(VENV)/.serve
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# A real Milvus cluster: takes minutes, and another broker and etcd.
+test-cluster: $(VENV)/.dev
+	$(BIN)/python -m pytest -m cluster -s
 
 # Speed: the steps of a scan, and what the mesh adds to it.
 bench: $(VENV)/.dev

@@ -184,11 +184,7 @@ class ShardedIndex(ShardOperations):
     def _placed(self) -> dict[str, list[WatchedShard]]:
         """Where each category is written: where it is searched first, and while it is moved in the other shard too."""
         places = {category: [each] for each in self._shards for category in each.shard.categories}
-        for move in self.moves:
-            if move.phase != "clearing":
-                other = move.target if move.phase == "copying" else move.source
-                places[move.category].append(self._named(other))
-        return places
+        return places | {move.category: [self._named(name) for name in move.places] for move in self.moves}
 
     def _is_in_place(self, held: Mapping[WatchedShard, str]) -> bool:
         """Whether a picture is where it belongs. held: the shards that hold it, each with the category it has there."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-import pybase64
 from pymilvus import AsyncMilvusClient
 
 from services.search import milvus_schema as schema
+from services.search.hedging import Hedge
 from services.search.milvus_connection import MilvusConnection, MissingCollectionError
+from services.search.milvus_rows import any_of, to_hits, to_record, to_row
 from services.search.shards import Shard
 from services.search.store import (
     Hit,
@@ -48,9 +49,14 @@ class MilvusStore:
     so several search services can share a Milvus.
     """
 
-    def __init__(self, shard: Shard, connection: MilvusConnection) -> None:
+    def __init__(
+        self, shard: Shard, connection: MilvusConnection, second: MilvusConnection | None = None, hedge: float = 0.0
+    ) -> None:
+        """second: another way to the same Milvus. hedge: the share of searches that may be repeated there."""
         self._shard = shard
         self._connection = connection
+        self._second = second
+        self._hedge = Hedge(hedge)
         self._known: dict[str, ModelIndex] | None = None
         self._unflushed: set[str] = set()
         self._building: dict[str, asyncio.Future[None]] = {}
@@ -101,7 +107,7 @@ class MilvusStore:
                 index = await self._create(model, records[0].vector.size)
             for record in records:
                 check_dimension(index, record.vector)
-            rows = [_row(record) for record in records]
+            rows = [to_row(record) for record in records]
             await self._connection.call(
                 "upsert",
                 lambda client, timeout: client.upsert(index.collection, rows, timeout=timeout),
@@ -119,6 +125,7 @@ class MilvusStore:
 
     async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
         async def deleted() -> None:
+            await self._notice_others()
             indexes = [each for each in await self.indexes() if model in (None, each.model)]
             await asyncio.gather(*(self._delete(index.collection, image_ids) for index in indexes))
 
@@ -126,6 +133,8 @@ class MilvusStore:
 
     async def find(self, model: str, image_ids: Sequence[str]) -> dict[str, str]:
         async def found() -> dict[str, str]:
+            if await self._index(model) is None:
+                await self._notice_others()
             index = await self._index(model)
             return {} if index is None else await self._stored(index.collection, image_ids)
 
@@ -139,14 +148,15 @@ class MilvusStore:
             chosen = f"{schema.KEY} > {json.dumps(after, ensure_ascii=False)}"
             fields = [schema.KEY, *_FACTS, schema.COPY]
             rows = await self._query(index.collection, chosen, fields, limit=limit, **_IN_ORDER)
-            records = sorted(map(_record, rows), key=lambda record: record.image_id)
+            records = sorted(map(to_record, rows), key=lambda record: record.image_id)
             return Page(records, records[-1].image_id if records else "")
 
         return await self._fresh(found)
 
     async def prune(self, categories: Sequence[str]) -> None:
         async def pruned() -> None:
-            chosen = _any_of("category", categories)
+            chosen = any_of("category", categories)
+            await self._notice_others()
             for index in await self.indexes():
                 # By keys: deletion by any other field needs a newer Milvus.
                 while rows := await self._query(index.collection, chosen, [schema.KEY], limit=_PRUNED_AT_ONCE):
@@ -172,27 +182,36 @@ class MilvusStore:
         for task in [*self._building.values()]:
             task.cancel()
         await self._connection.close()
+        if self._second is not None:
+            await self._second.close()
 
     async def _search(
         self, index: ModelIndex, vector: Vector, *, limit: int, categories: Sequence[str], include_vectors: bool
     ) -> list[Hit]:
         fields = [*_FACTS, schema.COPY] if include_vectors else _FACTS
         parameters = {"metric_type": schema.METRIC, "params": {"ef": max(self._shard.index.ef, limit)}}
-        found = await self._connection.call(
-            "search",
-            lambda client, timeout: client.search(
+
+        async def ask(client: AsyncMilvusClient, timeout: float) -> Any:  # noqa: ASYNC109 (Milvus' own)
+            return await client.search(
                 index.collection,
                 data=[vector],
                 anns_field=schema.VECTOR,
-                filter=_any_of("category", categories) if categories else "",
+                filter=any_of("category", categories) if categories else "",
                 limit=limit,
                 output_fields=fields,
                 search_params=parameters,
                 timeout=timeout,
                 **_AT_ONCE,
-            ),
-        )
-        return _hits(found[0])
+            )
+
+        connection, second = self._connection, self._second
+        if second is None:
+            found = await connection.call("search", ask)
+        else:
+            found = await self._hedge.call(
+                partial(connection.call, "search", ask), partial(second.call, "search_again", ask)
+            )
+        return to_hits(found[0])
 
     async def _flush(self, collection: str) -> None:
         await self._connection.call(
@@ -200,7 +219,7 @@ class MilvusStore:
         )
 
     async def _delete(self, collection: str, image_ids: Sequence[str]) -> None:
-        chosen = _any_of(schema.KEY, image_ids)
+        chosen = any_of(schema.KEY, image_ids)
         await self._connection.call(
             "delete",
             lambda client, timeout: client.delete(collection, filter=chosen, timeout=timeout),
@@ -211,7 +230,7 @@ class MilvusStore:
             raise UnavailableError(msg)
 
     async def _stored(self, collection: str, image_ids: Sequence[str]) -> dict[str, str]:
-        rows = await self._query(collection, _any_of(schema.KEY, image_ids), [schema.KEY, "category"])
+        rows = await self._query(collection, any_of(schema.KEY, image_ids), [schema.KEY, "category"])
         return {row[schema.KEY]: row["category"] for row in rows}
 
     async def _query(self, collection: str, chosen: str, fields: list[str], **options: Any) -> list[dict[str, Any]]:
@@ -265,6 +284,14 @@ class MilvusStore:
             stored = await self._connection.call("read", read)
         self._known = {each.index.model: each.index for each in stored}
 
+    async def _notice_others(self) -> None:
+        """Reads anew what exists if another search service has made a collection: a delete must reach it."""
+        stored = await self._connection.call(
+            "names", lambda client, timeout: schema.names(client, timeout, self._shard.name)
+        )
+        if stored != {index.collection for index in await self.indexes()}:
+            await self._refresh()
+
     async def _fresh(self, do: Callable[[], Awaitable[_T]]) -> _T:
         """The result of `do`; once more, with what exists read anew, if a collection was missing."""
         try:
@@ -272,43 +299,3 @@ class MilvusStore:
         except MissingCollectionError:
             await self._refresh()
             return await do()
-
-
-def _row(record: Record) -> dict[str, Any]:
-    return {
-        schema.KEY: record.image_id,
-        "product_id": record.product_id,
-        "style_id": record.style_id,
-        "category": record.category,
-        schema.VECTOR: record.vector,
-        schema.COPY: pybase64.b64encode_as_string(record.vector.astype("<f4").tobytes()),
-    }
-
-
-def _record(row: dict[str, Any]) -> Record:
-    vector = np.frombuffer(pybase64.b64decode(row[schema.COPY]), "<f4").astype(np.float32)
-    return Record(row[schema.KEY], row["product_id"], row["style_id"], row["category"], vector)
-
-
-def _hits(found: Any) -> list[Hit]:
-    # `ids`, `distances` and `get_raw_item` spare the client's conversion of every hit into objects of its own.
-    hits = []
-    for position, (image_id, similarity) in enumerate(zip(found.ids, found.distances, strict=True)):
-        facts = found.get_raw_item(position)["entity"]
-        copy = facts.get(schema.COPY)
-        hits.append(
-            Hit(
-                image_id,
-                facts["product_id"],
-                facts["style_id"],
-                facts["category"],
-                min(1.0, max(-1.0, similarity)),
-                pybase64.b64decode(copy) if copy else b"",
-            )
-        )
-    return hits
-
-
-def _any_of(field: str, values: Iterable[str]) -> str:
-    # Milvus' string literals take JSON's escapes.
-    return f"{field} in [{', '.join(json.dumps(value, ensure_ascii=False) for value in values)}]"

@@ -53,6 +53,11 @@ def _model(shard: str, collection: str) -> str | None:
     return f"{parts[1].replace('_', '-')}@{parts[2].replace('_', '.')}"
 
 
+async def names(client: AsyncMilvusClient, seconds: float, shard: str) -> set[str]:
+    """The names of a shard's collections."""
+    return {each for each in await client.list_collections(timeout=seconds) if _model(shard, each) is not None}
+
+
 async def read(client: AsyncMilvusClient, seconds: float, shard: str) -> list[Stored]:
     """The collections of a shard, in the order of their names."""
     stored = []

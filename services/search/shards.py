@@ -24,6 +24,12 @@ def is_lite(endpoint: str) -> bool:
     return endpoint.endswith(".db")
 
 
+def address(endpoint: str) -> str:
+    """An endpoint without credentials."""
+    parts = urlsplit(endpoint)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -79,8 +85,7 @@ class Shard(_Frozen):
     @property
     def address(self) -> str:
         """The endpoint as people may see it: without credentials."""
-        parts = urlsplit(self.endpoint)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return address(self.endpoint)
 
 
 class Move(_Frozen):
@@ -91,14 +96,25 @@ class Move(_Frozen):
     """The shard that it leaves; listed there until the phase is "switched"."""
     target: str
     """The shard that it is moved to; listed there from the phase "switched" on."""
-    phase: Literal["copying", "switched", "clearing"] = "copying"
-    """copying: written to both, searched in the source. switched: written to both, searched in the target.
+    phase: Literal["announced", "copying", "switched", "clearing"] = "announced"
+    """announced: written to the source only, and searched there; deletes reach both, as in every phase.
+    copying: written to both, searched in the source. switched: written to both, searched in the target.
     clearing: written to the target only; what the source still has is deleted."""
 
     @property
     def home(self) -> str:
         """Where it is searched."""
-        return self.source if self.phase == "copying" else self.target
+        return self.source if self.phase in ("announced", "copying") else self.target
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it is written, first where it is searched."""
+        return {
+            "announced": (self.source,),
+            "copying": (self.source, self.target),
+            "switched": (self.target, self.source),
+            "clearing": (self.target,),
+        }[self.phase]
 
 
 class ShardMap(_Frozen):

@@ -129,7 +129,7 @@ def _places(shards: search_pb2.DescribeShardsResponse) -> dict[str, set[str]]:
     """The shards that each category is kept in."""
     places = {category: {shard.name} for shard in shards.shards for category in shard.categories}
     for move in shards.moves:
-        if move.phase != "clearing":
+        if move.phase in ("copying", "switched"):
             places[move.category] |= {move.source, move.target}
     return places
 

@@ -114,7 +114,7 @@ def advance(path: Path, search: str, catalog: str) -> None:
         console.print(f"{move.category}, from {move.source} to {move.target}: {_AFTER[move.phase] or 'done'}")
 
 
-_AFTER: Mapping[str, str] = {"copying": "switched", "switched": "clearing", "clearing": ""}
+_AFTER: Mapping[str, str] = {"announced": "copying", "copying": "switched", "switched": "clearing", "clearing": ""}
 
 
 def _advanced(shards: ShardMap) -> dict[str, list[dict[str, object]]]:
@@ -153,7 +153,7 @@ def addresses(target: str) -> list[str]:
     except (OSError, ValueError) as error:
         msg = f"{target}: {error}"
         raise InputError(msg) from error
-    return sorted({f"{place[0]!s}:{place[1]}" for *_, place in found})
+    return sorted({f"{socket.inet_ntoa(socket.inet_aton(str(place[0])))}:{port}" for *_, place in found})
 
 
 def _move(category: str, source: str, target: str) -> dict[str, object]:

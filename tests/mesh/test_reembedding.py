@@ -6,25 +6,18 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
-import cv2
 import grpc
-import numpy as np
 import pytest
 
-from shiwu.cli.mesh import free_ports, serving
-from shiwu.v1 import catalog_pb2, gateway_pb2, search_pb2
-from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
-from shiwu.v1.catalog_resources_pb2 import ReferenceImage
+from shiwu.v1 import gateway_pb2, search_pb2
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
-from shiwu.v1.vision_pb2 import Image
 from tests import demo_mesh
 from tests.demo_mesh import STOCK, DemoMesh, eventually
+from tests.traffic import Replicas, Traffic
 
 RELEASED = Path("models").resolve()
 OLD = f"embedder-lite0@{json.loads((RELEASED / 'embedder-lite0/manifest.json').read_text())['version']}"
@@ -46,51 +39,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Embedders:
-    """Two replicas, of which one is restarted at a time."""
-
-    def __init__(self, models: Path, log: Path) -> None:
-        self.ports = [free_ports(), free_ports()]
-        self.target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        self._models = models
-        self._log = log
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
-
-    def roll(self, *names: str) -> None:
-        for port in self.ports:
-            self._end(port)
-            environment = os.environ | {
-                "EMBEDDER_SERVER__PORT": str(port),
-                "EMBEDDER_MODELS": json.dumps([str(self._models / name) for name in names]),
-            }
-            with self._log.open("ab") as log:
-                command = [sys.executable, "-m", "services.embedder"]
-                self._processes[port] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-            eventually(lambda: serving(f"127.0.0.1:{port}"), 60)  # noqa: B023
-            time.sleep(1.0)  # as long as a rollout waits before it takes the next one
-
-    def stop(self) -> None:
-        for port in self.ports:
-            self._end(port)
-
-    def _end(self, port: int) -> None:
-        if port in self._processes:
-            self._processes[port].terminate()
-            self._processes.pop(port).wait(20)
+def running(models: Path, *names: str) -> dict[str, str]:
+    """The settings of an embedder that runs these models, the first by default."""
+    return {"EMBEDDER_MODELS": json.dumps([str(models / name) for name in names])}
 
 
 @pytest.fixture(scope="module")
-def embedders(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedders]:
-    embedders = Embedders(models, Path(tmp_path_factory.mktemp("embedders")) / "log")
-    try:
-        embedders.roll("embedder-lite0")
+def embedders(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
+    with Replicas("embedder", Path(tmp_path_factory.mktemp("embedders")) / "log") as embedders:
+        embedders.roll(running(models, "embedder-lite0"))
         yield embedders
-    finally:
-        embedders.stop()
 
 
 @pytest.fixture(scope="module")
-def demo(models: Path, embedders: Embedders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoMesh]:
+def demo(models: Path, embedders: Replicas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoMesh]:
     extra = {
         "GATEWAY_EMBEDDER__TARGET": embedders.target,
         "CATALOG_EMBEDDER__TARGET": embedders.target,
@@ -102,59 +64,6 @@ def demo(models: Path, embedders: Embedders, tmp_path_factory: pytest.TempPathFa
         demo.mesh.wait_ready()
         demo.finish_import(demo.start_import(demo.write_feed(STOCK)))
         yield demo
-
-
-class Traffic:
-    """Scans and writes until told to stop, and keeps what came of them."""
-
-    def __init__(self, demo: DemoMesh) -> None:
-        self._demo = demo
-        self._over = threading.Event()
-        self.answers: list[tuple[str, gateway_pb2.ScanResponse]] = []
-        self.written: list[str] = []
-        self.deleted: list[str] = []
-        self.errors: list[Exception] = []
-        self._threads = [threading.Thread(target=self._guarded, args=(work,)) for work in (self._scan, self._write)]
-
-    def __enter__(self) -> Traffic:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _guarded(self, work) -> None:
-        for number in count():
-            if self._over.is_set():
-                return
-            try:
-                work(number)
-            except Exception as error:
-                self.errors.append(error)
-
-    def _scan(self, number: int) -> None:
-        key = ("basketball", "laptop", "football")[number % 3]
-        self.answers.append((key, self._demo.scan(self._demo.products[key].picture.read_bytes(), explain=True)))
-
-    def _write(self, number: int) -> None:
-        """A picture of noise, so that scans find what they found."""
-        pixels = np.random.default_rng(number).integers(0, 255, (64, 64, 3), np.uint8)
-        data = cv2.imencode(".png", pixels)[1].tobytes()
-        image_id, product = f"written-{number}", STOCK[number % len(STOCK)]
-        with grpc.insecure_channel(self._demo.mesh.layout.target("catalog")) as channel:
-            stub = CatalogServiceStub(channel)
-            image = ReferenceImage(image_id=image_id, product_id=product)
-            request = catalog_pb2.CreateReferenceImageRequest(reference_image=image, image=Image(encoded=data))
-            stub.CreateReferenceImage(request, timeout=20)
-            if number % 5 == 4:
-                stub.DeleteReferenceImage(catalog_pb2.DeleteReferenceImageRequest(image_id=image_id), timeout=20)
-                self.deleted.append(image_id)
-            else:
-                self.written.append(image_id)
-        time.sleep(0.2)
 
 
 def job(demo: DemoMesh, *command: str) -> subprocess.CompletedProcess[str]:
@@ -183,11 +92,11 @@ def missing(demo: DemoMesh, image_ids: list[str], model: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_new_version_takes_over_without_a_failed_scan(demo: DemoMesh, embedders: Embedders) -> None:
+def test_a_new_version_takes_over_without_a_failed_scan(demo: DemoMesh, embedders: Replicas, models: Path) -> None:
     refused = job(demo, "reembed", NEW)
     assert refused.returncode == 1
     assert f"does not run {NEW}, but {OLD}" in refused.stderr + refused.stdout
-    embedders.roll("embedder-lite0", "embedder-next")
+    embedders.roll(running(models, "embedder-lite0", "embedder-next"))
     with Traffic(demo) as traffic:
         built = job(demo, "reembed", NEW)
         assert built.returncode == 0, built.stderr
@@ -195,9 +104,9 @@ def test_a_new_version_takes_over_without_a_failed_scan(demo: DemoMesh, embedder
         early = job(demo, "retire", OLD)
         assert early.returncode == 1
         assert f"still runs {OLD}" in early.stderr + early.stdout
-        embedders.roll("embedder-next", "embedder-lite0")
+        embedders.roll(running(models, "embedder-next", "embedder-lite0"))
         eventually(lambda: traffic.answers[-1][1].versions.embedder == NEW)
-        embedders.roll("embedder-next")
+        embedders.roll(running(models, "embedder-next"))
         retired = job(demo, "retire", OLD)
         assert retired.returncode == 0, retired.stderr
         time.sleep(1.0)

@@ -38,7 +38,7 @@ async def test_each_picture_is_in_its_categorys_shard() -> None:
     assert await index.upsert(MODEL, RECORDS)
     for name, categories in SHARDS.items():
         mine = [each.image_id for each in RECORDS if each.category in categories]
-        assert await stores[name].find(MODEL, [each.image_id for each in RECORDS]) == set(mine)
+        assert set(await stores[name].find(MODEL, [each.image_id for each in RECORDS])) == set(mine)
     assert await index.dimension(MODEL) == RECORDS[0].vector.size
 
 
