@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shiwu.cli import catalog, scan, shards, status, up
+from shiwu.cli import catalog, models, scan, shards, status, up
 from shiwu.cli.connection import CATALOG, EMBEDDER, GATEWAY, SEARCH, fail_clearly
 from shiwu.cli.mesh import Layout
 
@@ -195,7 +195,7 @@ def _models(
 ) -> None:
     """Show the embedder's versions, and how many pictures the shards hold of each."""
     with fail_clearly():
-        shards.models(search, embedder)
+        models.show(search, embedder)
 
 
 def main() -> None:

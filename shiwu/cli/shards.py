@@ -176,27 +176,3 @@ def _write(path: Path, document: Mapping[str, object]) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     new.replace(path)
-
-
-def models(search: str, embedder: str) -> None:
-    """Prints the versions that the embedder runs, and what the shards hold of each."""
-    from shiwu.v1 import embedder_pb2  # noqa: PLC0415 (the one command that asks the embedder)
-    from shiwu.v1.embedder_pb2_grpc import EmbedderServiceStub  # noqa: PLC0415
-
-    with connected(embedder) as channel:
-        running = EmbedderServiceStub(channel).ListModels(embedder_pb2.ListModelsRequest(), timeout=_TIMEOUT).models
-    with connected(search) as channel:
-        shards = SearchServiceStub(channel).DescribeShards(pb.DescribeShardsRequest(), timeout=_TIMEOUT).shards
-    table = Table("model", "embedder", "pictures", "shards that serve it", "that retire it", "that build it")
-    order = [model.model for model in running]
-    indexed = sorted({index.model for shard in shards for index in shard.indexes})
-    for model in dict.fromkeys([*order, *indexed]):
-        held = [index for shard in shards for index in shard.indexes if index.model == model]
-        counts = (
-            sum(index.serving for index in held),
-            sum(index.retiring for index in held),
-            sum(not index.serving and not index.retiring for index in held),
-        )
-        state = "not run" if model not in order else "default" if model == order[0] else "runs"
-        table.add_row(model, state, f"{sum(index.images for index in held):,}", *map(str, counts))
-    Console().print(table)

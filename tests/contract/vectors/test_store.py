@@ -290,6 +290,21 @@ async def test_everything_is_there_after_a_restart(persistent, closing: Close) -
     await again.probe()
 
 
+async def test_a_delete_reaches_what_another_service_has_just_made(milvus, closing: Close) -> None:
+    from .conftest import MilvusBackend
+
+    name, backend = fresh_name(), MilvusBackend(milvus.uri)
+    one, two = closing(backend.open(name)), closing(backend.open(name))
+    assert await one.indexes() == []
+    await two.upsert(MODEL, records(IDS[:3]))
+    await one.delete(IDS[:2])
+    assert set(await two.find(MODEL, IDS[:3])) == {IDS[2]}
+    await two.upsert(NEXT, records(IDS[:3]))
+    await one.delete(IDS[:3])
+    assert set(await one.find(NEXT, IDS)) == set()
+    assert set(await two.find(NEXT, IDS)) == set()
+
+
 async def test_two_search_services_share_a_store(milvus, closing: Close) -> None:
     """Each finds out by itself what the other made, swapped and dropped."""
     from .conftest import MilvusBackend
