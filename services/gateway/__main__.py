@@ -19,7 +19,9 @@ from services.gateway.servicer import GatewayService, Intake
 from services.gateway.settings import Settings
 from services.gateway.stream import StreamRules
 from services.gateway.tuning import Tunings, read_tunings
+from shiwu.chassis.admission import Admission
 from shiwu.chassis.channel import connect, is_serving
+from shiwu.chassis.metrics import watch_admission
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
 from shiwu.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
@@ -66,10 +68,13 @@ def _service(
     )
     models = ModelList(embedder, max_age=settings.models_max_age)
     tunings = Tunings(read_tunings(settings.models), settings.rerank)
+    admission = Admission(settings.admission)
+    watch_admission(admission)
     return GatewayService(
         Scanner(peers, models, tunings, _rules(settings)),
         catalog,
         gaps,
+        admission=admission,
         intake=_intake(settings),
         stream=StreamRules(**settings.stream.model_dump()),
     )

@@ -23,6 +23,7 @@ from services.gateway.progress import Progress
 from services.gateway.scan_id import new_scan_id
 from services.gateway.stream import Frame, FrameMemory, Skipped, StreamRules, StreamScan, Told
 from shiwu.chassis import deadlines
+from shiwu.chassis.admission import Admission
 from shiwu.chassis.errors import InvalidInputError, PreconditionError
 from shiwu.chassis.metrics import observe_stage
 from shiwu.v1 import gateway_pb2 as pb
@@ -62,13 +63,15 @@ class GatewayService(GatewayServiceServicer):
         catalog: GrpcCatalog,
         gaps: GapRecorder | None,
         *,
+        admission: Admission,
         intake: Intake,
         stream: StreamRules,
     ) -> None:
-        """gaps: None: scans that find nothing are not kept."""
+        """gaps: None: scans that find nothing are not kept. admission: lets scans and frames of streams in."""
         self._scanner = scanner
         self._catalog = catalog
         self._gaps = gaps
+        self._admission = admission
         self._intake = intake
         self._stream = stream
 
@@ -77,8 +80,9 @@ class GatewayService(GatewayServiceServicer):
         focus = Box(*to_box(request.focus, "focus").tolist()) if request.HasField("focus") else None
         scan_id, progress = new_scan_id(), self._new_progress()
         try:
-            picture = await self._read(request.image, "image", progress)
-            answer = await self._scanner.scan(picture, progress, top_k=top_k, focus=focus)
+            async with self._admission.slot():
+                picture = await self._read(request.image, "image", progress)
+                answer = await self._scanner.scan(picture, progress, top_k=top_k, focus=focus)
         finally:
             _observe(progress)
         self._keep_gap(scan_id, answer)
@@ -130,7 +134,8 @@ class GatewayService(GatewayServiceServicer):
         self, top_k: int, picture: Picture, progress: Progress, memory: FrameMemory
     ) -> Answer[DescribeResponse]:
         try:
-            return await self._scanner.scan(picture, progress, top_k=top_k, memory=memory)
+            async with self._admission.slot():
+                return await self._scanner.scan(picture, progress, top_k=top_k, memory=memory)
         finally:
             _observe(progress)
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.gateway.ranking import Mode
+from shiwu.chassis.admission import AdmissionSettings
 from shiwu.chassis.settings import ClientSettings, ServerSettings, ServiceSettings
 
 
@@ -42,6 +43,9 @@ class Settings(ServiceSettings):
     rerank: Mode | None = None
     """How candidates are re-ranked; unset: as the embedder was tuned."""
 
+    admission: AdmissionSettings = AdmissionSettings()
+    """How many scans, and frames of streams, are worked on at once; of the others streams skip frames, and calls are
+    refused with RESOURCE_EXHAUSTED."""
     scan_seconds: float = Field(10.0, gt=0.0)
     """Longest scan; also the deadline of callers that set none."""
     detect_seconds: float = Field(1.5, gt=0.0)

@@ -8,6 +8,7 @@
   vector has a cosine below `agree_at` to the mean so far shows something else, and everything starts anew with it.
 - The answer is certain, and the stream ends, when `agreeing` frames in a row led to the same product, the last of
   them with a confidence of at least `certain_at`. A still frame agrees with the one that it looks like.
+- A frame that finds the gateway overloaded is skipped as BEHIND, too; if no frame was ever scanned, that is the error.
 - When no more frames come, the best answer for what was last looked at is the final one: a match before others, whole
   answers before partial ones, then by confidence, then the later.
 """
@@ -26,7 +27,7 @@ from services.gateway.answer import Answer
 from services.gateway.pictures import Picture
 from services.gateway.ports import Vector
 from services.gateway.progress import Progress
-from shiwu.chassis.errors import DeadlineError, InvalidInputError
+from shiwu.chassis.errors import DeadlineError, InvalidInputError, OverloadedError
 from shiwu.vision.hashes import dhash, hamming
 
 F = TypeVar("F")
@@ -106,12 +107,13 @@ class StreamScan(Generic[F]):
         self._last: Told[F] | None = None
         self._best: Told[F] | None = None
         self._agreeing = 0
+        self._refused: OverloadedError | None = None
 
     async def events(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[Skipped | Told[F], None]:
         """Until the answer is certain, or the frames end, or none comes in time.
 
-        Raises what reading a frame raises, and InvalidInputError (DeadlineError) if the stream ends (idles) before the
-        first frame.
+        Raises what reading a frame raises, and, if no frame was scanned when the stream ends, OverloadedError if they
+        were refused, InvalidInputError (DeadlineError) if there was none (it idles).
         """
         reader = asyncio.create_task(self._inbox.fill(frames), name="frames")
         try:
@@ -136,7 +138,11 @@ class StreamScan(Generic[F]):
                 return replace(self._last, number=frame.number, final=True)
             return Skipped(frame.number, "still")
         self._memory.turned = False
-        answer = await self._scan(picture, progress, self._memory)
+        try:
+            answer = await self._scan(picture, progress, self._memory)
+        except OverloadedError as error:
+            self._refused = error
+            return Skipped(frame.number, "behind")
         self._note(answer, looks)
         self._last = Told(frame.number, answer, progress, final=self._is_certain(answer))
         if self._best is None or _worth(answer) >= _worth(self._best.answer):
@@ -162,6 +168,8 @@ class StreamScan(Generic[F]):
         best = self._best
         if best is not None:
             return replace(best, final=True)
+        if self._refused is not None:
+            raise self._refused
         if self._inbox.idle:
             msg = f"no frame came within {self._rules.idle_seconds:g} s"
             raise DeadlineError(msg)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from shiwu.chassis.admission import Admission
+
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
@@ -16,6 +18,9 @@ _STARTED = Counter("grpc_server_started_total", "Calls begun.", _METHOD)
 _HANDLED = Counter("grpc_server_handled_total", "Calls ended.", (*_METHOD, "grpc_code"))
 _HANDLING = Histogram("grpc_server_handling_seconds", "Duration of calls.", _METHOD, buckets=_BUCKETS)
 _IN_FLIGHT = Gauge("grpc_server_in_flight", "Calls under way.")
+
+_ADMISSION = Gauge("admission_requests", "Requests that may be in service, are, wait for it.", ("state",))
+_REFUSED = Gauge("admission_refused", "Requests refused since the start, since too many were in service.")
 
 _STAGE = Histogram("stage_seconds", "Duration of the stages of a request.", ("stage",), buckets=_BUCKETS)
 _MODEL = Histogram("model_seconds", "Duration of model runs.", ("model", "outcome"), buckets=_BUCKETS)
@@ -44,6 +49,14 @@ class MethodMetrics:
         self._handled[code].inc()
         self._handling.observe(seconds)
         _IN_FLIGHT.dec()
+
+
+def watch_admission(admission: Admission) -> None:
+    """Reads the state of the process's admission whenever the metrics are asked for."""
+    _ADMISSION.labels("limit").set_function(lambda: admission.limit)
+    _ADMISSION.labels("in_flight").set_function(lambda: admission.in_flight)
+    _ADMISSION.labels("waiting").set_function(lambda: admission.waiting)
+    _REFUSED.set_function(lambda: admission.refused)
 
 
 def observe_stage(stage: str, seconds: float) -> None:

@@ -20,6 +20,7 @@ from services.gateway.peers import GrpcCatalog, GrpcDetector, GrpcEmbedder, Grpc
 from services.gateway.pipeline import Scanner
 from services.gateway.servicer import GatewayService, Intake
 from services.gateway.stream import StreamRules
+from shiwu.chassis.admission import Admission, AdmissionSettings
 from shiwu.chassis.channel import connect
 from shiwu.chassis.server import running
 from shiwu.chassis.settings import ServerSettings
@@ -178,7 +179,7 @@ class Mesh:
         await self.servers.pop(part).aclose()
 
     @asynccontextmanager
-    async def running(self, *, keep_crops=False, scan_seconds=5.0, stream=None):
+    async def running(self, *, keep_crops=False, scan_seconds=5.0, stream=None, admission=None):
         adders = {
             "detector": (detector_pb2_grpc.add_DetectorServiceServicer_to_server, self.detector),
             "embedder": (embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, self.embedder),
@@ -195,7 +196,9 @@ class Mesh:
                 bound = running(name, partial(add, servicer), LOCAL)
                 port = await server.enter_async_context(bound)
                 channels[part] = await stack.enter_async_context(connect(f"127.0.0.1:{port}"))
-            service = await stack.enter_async_context(self.service(channels, keep_crops, scan_seconds, stream))
+            service = await stack.enter_async_context(
+                self.service(channels, keep_crops, scan_seconds, stream, admission)
+            )
             add = partial(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, service)
             port = await stack.enter_async_context(running(NAME, add, LOCAL))
             self.target = f"127.0.0.1:{port}"
@@ -204,7 +207,7 @@ class Mesh:
             yield self
 
     @asynccontextmanager
-    async def service(self, channels, keep_crops, scan_seconds, stream):
+    async def service(self, channels, keep_crops, scan_seconds, stream, admission):
         catalog = GrpcCatalog(channels["catalog"])
         embedder = GrpcEmbedder(channels["embedder"])
         peers = Peers(
@@ -216,5 +219,7 @@ class Mesh:
         )
         scanner = Scanner(peers, ModelList(embedder, max_age=60.0), self.world.tunings, RULES)
         async with GapRecorder(catalog, waiting=8, seconds=2.0, keep_crops=keep_crops) as gaps:
+            admission = Admission(admission or AdmissionSettings())
             intake = Intake(scan_seconds=scan_seconds)
-            yield GatewayService(scanner, catalog, gaps, intake=intake, stream=stream or StreamRules())
+            rules = stream or StreamRules()
+            yield GatewayService(scanner, catalog, gaps, admission=admission, intake=intake, stream=rules)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+from unittest.mock import ANY
 
 import cv2
 import grpc
 import numpy as np
 import pytest
 from google.protobuf.json_format import MessageToJson
+from google.rpc.error_details_pb2 import RetryInfo
+from grpc_status import rpc_status
 from PIL import Image as Pillow
 
 from services.gateway.ports import Box
+from shiwu.chassis.admission import AdmissionSettings
 from shiwu.v1 import catalog_pb2, detector_pb2, embedder_pb2, search_pb2
 from shiwu.v1 import gateway_pb2 as pb
 from shiwu.v1.catalog_resources_pb2 import VERDICT_RIGHT, VERDICT_WRONG
@@ -33,6 +37,15 @@ def jpeg(pixels, **options):
 
 def raw(pixels):
     return Image(raw=RawImage(width=pixels.shape[1], height=pixels.shape[0], rgb=pixels.tobytes()))
+
+
+def retry_after(error):
+    """Seconds, as the error's details say."""
+    for detail in rpc_status.from_call(error).details:
+        info = RetryInfo()
+        if detail.Unpack(info):
+            return info.retry_delay.ToTimedelta().total_seconds()
+    return None
 
 
 ROBOT = jpeg(shot(3))
@@ -126,6 +139,52 @@ class TestScan:
         answers = await asyncio.gather(*(mesh.stub.Scan(request) for request in requests))
         found = [answer.styles[0].products[0].product.product_id for answer in answers]
         assert found == [STOCK[i % 5].product_id for i in range(20)]
+
+
+ONE_AT_A_TIME = AdmissionSettings(initial=1, maximum=1, burst=0, wait=0.0)
+
+
+class TestOverload:
+    async def test_a_scan_too_many_is_refused_and_told_when_to_come_again(self):
+        async with Mesh(World(STOCK)).running(admission=ONE_AT_A_TIME) as mesh:
+            mesh.world.detector.delay = 0.3
+            first = asyncio.ensure_future(mesh.stub.Scan(pb.ScanRequest(image=ROBOT)))
+            await mesh.world.detector.begun.wait()
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await mesh.stub.Scan(pb.ScanRequest(image=ROBOT))
+            assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert retry_after(error.value) == 1.0
+            assert (await first).outcome == pb.OUTCOME_MATCHED
+            assert (await mesh.stub.Scan(pb.ScanRequest(image=ROBOT))).outcome == pb.OUTCOME_MATCHED
+
+    async def test_frames_too_many_are_skipped_and_the_stream_goes_on(self):
+        async with Mesh(World(STOCK)).running(admission=ONE_AT_A_TIME) as mesh:
+            mesh.world.detector.delay = 0.3
+            scan = asyncio.ensure_future(mesh.stub.Scan(pb.ScanRequest(image=ROBOT)))
+            await mesh.world.detector.begun.wait()
+            stream = mesh.stub.ScanStream()
+            await stream.write(pb.ScanStreamRequest(settings=pb.ScanStreamSettings()))
+            await stream.write(pb.ScanStreamRequest(frame=pb.Frame(number=1, image=ROBOT)))
+            event = await stream.read()
+            assert (event.frame_number, event.skipped.reason) == (1, pb.FrameSkipped.REASON_BEHIND)
+            await scan
+            await stream.write(pb.ScanStreamRequest(frame=pb.Frame(number=2, image=ROBOT)))
+            event = await stream.read()
+            assert (event.frame_number, event.update.outcome) == (2, pb.OUTCOME_MATCHED)
+            stream.cancel()
+
+    async def test_a_stream_whose_every_frame_was_too_many_is_refused(self):
+        async with Mesh(World(STOCK)).running(admission=ONE_AT_A_TIME) as mesh:
+            mesh.world.detector.delay = 0.3
+            scan = asyncio.ensure_future(mesh.stub.Scan(pb.ScanRequest(image=ROBOT)))
+            await mesh.world.detector.begun.wait()
+            stream = mesh.stub.ScanStream()
+            await stream.write(pb.ScanStreamRequest(settings=pb.ScanStreamSettings()))
+            await stream.write(pb.ScanStreamRequest(frame=pb.Frame(number=1, image=ROBOT)))
+            await stream.read()
+            await stream.done_writing()
+            assert await refused(stream.read()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, ANY)
+            await scan
 
 
 class TestBadInput:
