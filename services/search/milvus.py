@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pymilvus import AsyncMilvusClient
 
+from services.search import milvus_consistency as consistency
 from services.search import milvus_schema as schema
 from services.search.hedging import Hedge
 from services.search.milvus_connection import MilvusConnection, MissingCollectionError
@@ -33,12 +34,6 @@ _WRITE_SECONDS = 10.0
 _PRUNED_AT_ONCE = 1000
 _DEFINITION_SECONDS = 30.0  # making and loading a collection takes a server 3 s
 _FACTS = ["product_id", "style_id", "category"]
-# Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; a query at this level waits for it.
-_WAIT = {"consistency_level": "Strong"}
-# So that a limited query returns the first keys of all segments, not any: what pymilvus' iterators ask for.
-_IN_ORDER = {"iterator": "True", "reduce_stop_for_best": "True"}
-# Searches do not: what was acknowledged by us has been waited for.
-_AT_ONCE = {"consistency_level": "Eventually"}
 
 
 class MilvusStore:
@@ -120,6 +115,7 @@ class MilvusStore:
                     f"shard {self._shard.name}: {len(records) - len(visible)} pictures were removed while being stored"
                 )
                 raise UnavailableError(msg)
+            await consistency.reach(self._shard.replicas)
 
         await self._fresh(stored)
 
@@ -128,6 +124,7 @@ class MilvusStore:
             await self._notice_others()
             indexes = [each for each in await self.indexes() if model in (None, each.model)]
             await asyncio.gather(*(self._delete(index.collection, image_ids) for index in indexes))
+            await consistency.reach(self._shard.replicas)
 
         await self._fresh(deleted)
 
@@ -147,8 +144,9 @@ class MilvusStore:
                 return Page([], "")
             chosen = f"{schema.KEY} > {json.dumps(after, ensure_ascii=False)}"
             fields = [schema.KEY, *_FACTS, schema.COPY]
-            rows = await self._query(index.collection, chosen, fields, limit=limit, **_IN_ORDER)
-            records = sorted(map(to_record, rows), key=lambda record: record.image_id)
+            rows = await self._query(index.collection, chosen, fields, limit=limit, **consistency.IN_ORDER)
+            # Each log channel may have returned so many.
+            records = sorted(map(to_record, rows), key=lambda record: record.image_id)[:limit]
             return Page(records, records[-1].image_id if records else "")
 
         return await self._fresh(found)
@@ -201,7 +199,7 @@ class MilvusStore:
                 output_fields=fields,
                 search_params=parameters,
                 timeout=timeout,
-                **_AT_ONCE,
+                **consistency.of_searches(self._shard.replicas),
             )
 
         connection, second = self._connection, self._second
@@ -237,7 +235,7 @@ class MilvusStore:
         rows: list[dict[str, Any]] = await self._connection.call(
             "query",
             lambda client, timeout: client.query(
-                collection, filter=chosen, output_fields=fields, timeout=timeout, **_WAIT, **options
+                collection, filter=chosen, output_fields=fields, timeout=timeout, **consistency.LATEST, **options
             ),
             seconds=_WRITE_SECONDS,
         )

@@ -1,0 +1,35 @@
+"""When Milvus answers with what: a write is acknowledged only when every later search finds it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+from pymilvus import mkts_from_unixtime
+
+LATEST: Final = {"consistency_level": "Strong"}
+"""For queries. Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; such a query waits for it."""
+IN_ORDER: Final = {"reduce_stop_for_best": "True"}
+"""For limited queries: they return the first keys of all segments, not any. What pymilvus' iterators ask for."""
+_AT_ONCE: Final = {"consistency_level": "Eventually"}
+_BEHIND_SECONDS = 0.5
+
+
+def of_searches(replicas: int) -> dict[str, Any]:
+    """For searches. With one replica they wait for nothing: what was acknowledged by us has been waited for.
+
+    Another replica may be behind the one that a write was seen in. So searches of several wait for what is older than
+    half a second, which replicas nearly always have, and writes are acknowledged when they are older (`reach`). The
+    clocks of this machine and of Milvus must agree better than that, as NTP sees to.
+    """
+    if replicas == 1:
+        return _AT_ONCE
+    written = mkts_from_unixtime(time.time() - _BEHIND_SECONDS)
+    return {"consistency_level": "Customized", "guarantee_timestamp": written}
+
+
+async def reach(replicas: int) -> None:
+    """Returns when what was just written is found in every replica by every search that begins from now on."""
+    if replicas > 1:
+        await asyncio.sleep(_BEHIND_SECONDS)
