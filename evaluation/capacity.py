@@ -55,8 +55,8 @@ class Assumptions:
 
 def row(pictures: float, given: Assumptions, size: dict[str, Any]) -> dict[str, float]:
     """What a catalogue of so many pictures needs."""
-    memory = pictures * size["more_memory_bytes_per_picture"] / GB
-    disk = pictures * size["more_disk_bytes_per_picture"] / GB
+    memory = pictures * size["memory_bytes_per_picture"] / GB
+    disk = pictures * size["disk_bytes_per_picture"] / GB
     nodes = given.replicas * math.ceil(memory / (given.node_gb * given.fill))
     shards = min(len(CATEGORIES), max(1, math.ceil(pictures / given.shard_pictures)))
     # Every query node searches its part of the vectors, so their work adds up; it grows with the logarithm of a part.

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pymilvus import mkts_from_unixtime
 
 LATEST: Final = {"consistency_level": "Strong"}
-"""For queries. Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; such a query waits for it."""
+"""For queries. Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; they wait for it."""
 IN_ORDER: Final = {"reduce_stop_for_best": "True"}
 """For limited queries: they return the first keys of all segments, not any. What pymilvus' iterators ask for."""
 _AT_ONCE: Final = {"consistency_level": "Eventually"}

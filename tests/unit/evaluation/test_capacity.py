@@ -8,8 +8,8 @@ from evaluation.capacity import Assumptions, fan_out, hedged_fan_out, row, with_
 TIMES = np.random.default_rng(0).lognormal(1.0, 0.4, 10_000)
 SIZE = {
     "pictures": 50_000,
-    "more_memory_bytes_per_picture": 4000,
-    "more_disk_bytes_per_picture": 3000,
+    "memory_bytes_per_picture": 4000,
+    "disk_bytes_per_picture": 3000,
     "cpu_ms_per_search": 2.0,
 }
 
