@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/shiwu/v1/*.proto)
 
-.PHONY: demo up test test-cluster bench lint type proto proto-check lock clean
+.PHONY: demo up test test-long bench lint type proto proto-check lock clean
 
 demo: $(VENV)/.serve
 	$(BIN)/python -m evaluation.demo
@@ -15,9 +15,9 @@ up: $(VENV)/.serve
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-# A real Milvus cluster: takes minutes, and another broker and etcd.
-test-cluster: $(VENV)/.dev
-	$(BIN)/python -m pytest -m cluster -s
+# What takes minutes: a real Milvus cluster (which needs apt-get), shards moved under scans.
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -m long -s
 
 # Speed: the steps of a scan, and what the mesh adds to it.
 bench: $(VENV)/.dev

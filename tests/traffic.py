@@ -43,18 +43,23 @@ class Replicas:
     def roll(self, settings: Mapping[str, str]) -> None:
         """Restarts one after the other with these settings; each serves before the next one is stopped."""
         for port in self.ports:
-            self._end(port)
+            rolling = self._end(port)
             environment = os.environ | settings | {f"{self._service.upper()}_SERVER__PORT": str(port)}
             with self._log.open("ab") as log:
                 command = [sys.executable, "-m", f"services.{self._service}"]
                 self._processes[port] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
             eventually(lambda: serving(f"127.0.0.1:{port}"), 60)  # noqa: B023
-            time.sleep(1.0)  # as long as a rollout waits before it takes the next one
+            if rolling:
+                # As long as a rollout waits before it takes the next one (minReadySeconds): clients look again for
+                # one that was away every 2 s.
+                time.sleep(3.0)
 
-    def _end(self, port: int) -> None:
-        if port in self._processes:
-            self._processes[port].terminate()
-            self._processes.pop(port).wait(20)
+    def _end(self, port: int) -> bool:
+        if port not in self._processes:
+            return False
+        self._processes[port].terminate()
+        self._processes.pop(port).wait(20)
+        return True
 
 
 class Traffic:

@@ -20,6 +20,8 @@ from tests import demo_mesh
 from tests.demo_mesh import STOCK, DemoMesh
 from tests.traffic import Replicas, Traffic
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
@@ -74,8 +76,7 @@ def held(searchers: Replicas, shard: str) -> dict[str, str]:
         }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_categories_move_without_a_failed_scan_or_a_lost_write(
     demo: DemoMesh, searchers: Replicas, shard_map: Path, milvus: MilvusServer
 ) -> None:

@@ -56,7 +56,7 @@ def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(tmp_path_factory.mktemp("lite"), "vectors.db")
 
 
-@pytest.fixture(params=["memory", "lite", "milvus", pytest.param("cluster", marks=pytest.mark.cluster)])
+@pytest.fixture(params=["memory", "lite", "milvus", pytest.param("cluster", marks=pytest.mark.long)])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "memory":
         return MemoryBackend()

@@ -41,7 +41,7 @@ async def index(request: pytest.FixtureRequest, cluster: MilvusCluster) -> Async
         yield index
 
 
-@pytest.mark.cluster
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_a_killed_query_node_costs_no_search(index: ShardedIndex, cluster: MilvusCluster) -> None:
     records = [record for number in range(BATCHES) for record in batch(number)]
