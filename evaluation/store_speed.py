@@ -155,7 +155,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         result = asyncio.run(measure(Path(home), given.sizes, given.searches))
-    given.file.write_text(json.dumps(result, indent=1) + "\n")
+    given.file.write_text(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

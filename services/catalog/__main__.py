@@ -34,7 +34,7 @@ from shiwu.chassis.errors import PreconditionError
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
 from shiwu.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
-from shiwu.v1.search_pb2 import DropModelRequest, ServeModelRequest
+from shiwu.v1.search_pb2 import DescribeShardsRequest, DropModelRequest, ServeModelRequest
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
 
@@ -119,6 +119,11 @@ async def retire(settings: Settings, old: str, delete_lost: bool) -> None:
         new = next((each for each in running if each.partition("@")[0] == old.partition("@")[0] and each != old), None)
         if new is None:
             msg = f"the embedder runs no other version of {old}, but {', '.join(running)}"
+            raise PreconditionError(msg)
+        with foreign_errors("search"):
+            shards = (await parts.search.DescribeShards(DescribeShardsRequest(), timeout=_SWAP_SECONDS)).shards
+        if any(index.model == old and index.serving for shard in shards for index in shard.indexes):
+            msg = f"search still serves {old}; reembed {new} first"
             raise PreconditionError(msg)
         lost = await parts.reembedding.promote(new, old)
         if lost and not delete_lost:
