@@ -144,7 +144,8 @@ class MilvusStore:
                 return Page([], "")
             chosen = f"{schema.KEY} > {json.dumps(after, ensure_ascii=False)}"
             fields = [schema.KEY, *_FACTS, schema.COPY]
-            rows = await self._query(index.collection, chosen, fields, limit=limit, **consistency.IN_ORDER)
+            in_order = consistency.in_order(lite=self._shard.is_lite)
+            rows = await self._query(index.collection, chosen, fields, limit=limit, **in_order)
             # Each log channel may have returned so many.
             records = sorted(map(to_record, rows), key=lambda record: record.image_id)[:limit]
             return Page(records, records[-1].image_id if records else "")

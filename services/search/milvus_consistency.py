@@ -10,10 +10,16 @@ from pymilvus import mkts_from_unixtime
 
 LATEST: Final = {"consistency_level": "Strong"}
 """For queries. Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; they wait for it."""
-IN_ORDER: Final = {"reduce_stop_for_best": "True"}
-"""For limited queries: they return the first keys of all segments, not any. What pymilvus' iterators ask for."""
 _AT_ONCE: Final = {"consistency_level": "Eventually"}
 _BEHIND_SECONDS = 0.5
+
+
+def in_order(*, lite: bool) -> dict[str, Any]:
+    """For limited queries: they return the first keys of all segments, not any. What pymilvus' iterators ask for.
+
+    Milvus Lite needs the other half of it, too, with which the client would forget the level for a server.
+    """
+    return {"reduce_stop_for_best": "True"} | ({"iterator": "True"} if lite else {})
 
 
 def of_searches(replicas: int) -> dict[str, Any]:
