@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/shiwu/v1/*.proto)
 
-.PHONY: demo up test test-long bench lint type proto proto-check lock clean
+.PHONY: demo up test test-long bench lint type proto proto-check images lock clean
 
 demo: $(VENV)/.serve
 	$(BIN)/python -m evaluation.demo
@@ -64,6 +64,22 @@ proto-check: build/protos.binpb node_modules/.package-lock.json
 	diff -r -x __pycache__ -x __init__.py build/generated/shiwu/v1 shiwu/v1
 	$(BIN)/python docs/make_api.py build/protos.binpb | diff - docs/api.md
 
+# --- images ---------------------------------------------------------------------------------------------------------
+
+# By docker, or BUILDER=buildah. PIP_CONF and CA: pip's configuration and its certificates, where it needs any.
+BUILDER ?= docker
+REGISTRY ?= registry.example/shiwu
+TAG ?= 0.1.0
+IMAGES := gateway detector embedder classifier search catalog models
+
+images: $(IMAGES:%=image-%)
+
+image-%:
+	$(BUILDER) build --file deploy/docker/Dockerfile --target $* --tag $(REGISTRY)/$*:$(TAG) \
+	  $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) $(if $(CA),--secret id=ca$(,)src=$(CA)) .
+
+, := ,
+
 # --- environment ----------------------------------------------------------------------------------------------------
 
 $(VENV)/bin/python:
@@ -87,7 +103,7 @@ node_modules/.package-lock.json: package-lock.json
 COMPILE = $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:
 	$(COMPILE) --extra cpu --extra embedded --extra postgres -o requirements/serve.txt pyproject.toml
-	$(COMPILE) --extra cpu --extra embedded --extra postgres --extra tracing --extra train --extra export --extra dev \
+	$(COMPILE) --extra cpu --extra embedded --extra postgres --extra tracing --extra train --extra export --extra triton --extra dev \
 	  -c requirements/serve.txt -o requirements/dev.txt pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements/dev.txt
 

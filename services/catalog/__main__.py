@@ -6,6 +6,7 @@ import argparse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING
 import grpc
 from google.longrunning.operations_pb2_grpc import add_OperationsServicer_to_server
 
+from services.catalog.access import AUDITED, TABLE
 from services.catalog.fetching import Fetcher
 from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
+from services.catalog.metrics import CatalogMetrics
 from services.catalog.operations_servicer import OperationsService
 from services.catalog.peers_grpc import GrpcDetector, GrpcEmbedder
 from services.catalog.picture_sources import PictureSource
@@ -29,9 +32,12 @@ from services.catalog.sql.database import Database
 from services.catalog.sql.migrating import check_revision
 from services.catalog.sql.migrating import migrate as migrate_tables
 from services.catalog.upkeep import upkeep
+from shiwu.chassis.audit import AuditLog
 from shiwu.chassis.channel import connect, foreign_errors
 from shiwu.chassis.errors import PreconditionError
+from shiwu.chassis.metrics import exporting
 from shiwu.chassis.process import run, until_signalled
+from shiwu.chassis.repeating import repeating
 from shiwu.chassis.server import running
 from shiwu.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2 import DescribeShardsRequest, DropModelRequest, ServeModelRequest
@@ -69,10 +75,16 @@ async def serve(settings: Settings) -> None:
             add_CatalogServiceServicer_to_server(servicer, server)
             add_OperationsServicer_to_server(OperationsService(store, imports), server)
 
-        async with upkeep(indexer, settings.upkeep_seconds):
+        audit = AuditLog(AUDITED, settings.audit)
+        keep = timedelta(days=settings.keep_scans_days)
+        metrics = CatalogMetrics(store, database)
+        looking = repeating(metrics.look, settings.look_seconds, "looking at what waits")
+        async with upkeep(indexer, store, settings.upkeep_seconds, keep_scans=keep), looking:
             imports.resume_all()
-            async with running(NAMES, add, settings.server, checks={"database": store.ready}):
-                await until_signalled()
+            checks = {"database": store.ready}
+            async with running(NAMES, add, settings.server, checks, table=TABLE, audit=audit):
+                with exporting(metrics.collect):
+                    await until_signalled()
             await imports.close()
     await store.close()
 

@@ -3,6 +3,8 @@
 A feed is foreign data: an address in it may name, or redirect to, or resolve to, a host that only we can reach
 (SSRF). So the check is where the connection is made: a host name is resolved once, all of its addresses must be
 public, and the connection goes to exactly the address that was checked; redirects and reconnections pass there too.
+What address a number, however written, a wide character or a zone means is not guessed from the text: what the
+resolver makes of it is checked.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -18,10 +21,10 @@ import httpcore
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from services.catalog.public_addresses import IpAddress, is_public
+
 Resolver = Callable[[str, int], Awaitable[list[IpAddress]]]
 
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -42,7 +45,9 @@ class FetchSettings(BaseModel):
     max_redirects: int = Field(5, ge=0)
     connections: int = Field(16, ge=1)
     allowed_networks: tuple[IPvAnyNetwork, ...] = ()
-    """Networks that may be reached although they are not public, like ["10.1.0.0/16"]."""
+    """Networks that may be reached although they are not public, at any port, like ["10.1.0.0/16"]."""
+    ports: tuple[int, ...] = (80, 443, 8080, 8443)
+    """Ports of the web; others, where mail servers and the like listen, are not talked to."""
 
 
 class Fetcher:
@@ -58,6 +63,8 @@ class Fetcher:
             trust_env=False,  # a proxy would resolve names itself, past the guard
             # identity: what unpacks to gigabytes is not for us
             headers={"accept": "image/*", "accept-encoding": "identity", "user-agent": "shiwu-catalog/1"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none: merchants come one after the other
+            event_hooks={"request": [_refuse_passwords]},
         )
 
     async def __aenter__(self) -> Self:
@@ -139,15 +146,16 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
             ssl_context=ssl.create_default_context(),
             max_connections=settings.connections,
             keepalive_expiry=5.0,
-            network_backend=_GuardedBackend(settings.allowed_networks, resolve),
+            network_backend=_GuardedBackend(settings.allowed_networks, settings.ports, resolve),
         )
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses only."""
+    """Connects to public addresses only, at ports of the web."""
 
-    def __init__(self, allowed: Sequence[Any], resolve: Resolver) -> None:
+    def __init__(self, allowed: Sequence[Any], ports: Sequence[int], resolve: Resolver) -> None:
         self._allowed = allowed
+        self._ports = ports
         self._resolve = resolve
         self._backend = httpcore.AnyIOBackend()
 
@@ -165,8 +173,13 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             msg = f"the host {host} has no address"
             raise httpcore.ConnectError(msg) from error
         for address in addresses:
-            if not self._may_reach(address):
+            if any(address in network for network in self._allowed if network.version == address.version):
+                continue
+            if not is_public(address):
                 msg = f"the host {host} is at {address}, which is not a public address"
+                raise FetchError(msg)
+            if port not in self._ports:
+                msg = f"is at port {port} of {host}; expected one of {', '.join(map(str, self._ports))}"
                 raise FetchError(msg)
         failure: Exception = httpcore.ConnectError(f"the host {host} has no address")
         for address in addresses:
@@ -179,22 +192,13 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def _may_reach(self, address: IpAddress) -> bool:
-        if any(address in network for network in self._allowed if network.version == address.version):
-            return True
-        return all(each.is_global and not each.is_multicast for each in (address, *_inside(address)))
 
-
-def _inside(address: IpAddress) -> list[IpAddress]:
-    """IPv4 addresses that an IPv6 address leads to."""
-    if not isinstance(address, ipaddress.IPv6Address):
-        return []
-    inside: list[IpAddress | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
-        inside.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in inside if each is not None]
+async def _refuse_passwords(request: httpx.Request) -> None:
+    if request.url.userinfo:
+        msg = "holds a user name or password; expected an address that everybody may fetch"
+        raise FetchError(msg)
 
 
 async def _resolve(host: str, port: int) -> list[IpAddress]:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)  # SOCK_STREAM
-    return list(dict.fromkeys(ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in found))
+    return list(dict.fromkeys(ipaddress.ip_address(str(sockaddr[0])) for *_, sockaddr in found))

@@ -208,6 +208,19 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, and what the imports that are remembered have come to."""
+
+    images_pending: int
+    """Pictures that the index does not hold as they stand here."""
+    pending_since: datetime | None
+    """When the one that waits longest was added or changed; None: none waits."""
+    imports_running: int
+    rows_imported: int
+    rows_failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far an import has come, written in the same transaction as what it wrote."""
 

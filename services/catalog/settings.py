@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -42,8 +43,14 @@ class Settings(ServiceSettings):
     """SQLite is brought to this program's revision at the start; PostgreSQL by `python -m services.catalog migrate`."""
     database_connections: int = Field(10, ge=1, le=1000)
     """At most so many at a time."""
+    audit: Path | None = None
+    """File that notes who changed what; unset: stderr, among the logs."""
+    keep_scans_days: float = Field(30.0, gt=0.0)
+    """What scans leave behind, gaps with their pictures and what people said of answers, is erased so long after."""
     upkeep_seconds: float = Field(30.0, gt=0.0)
     """How often pictures that the index does not hold yet are given to it again."""
+    look_seconds: float = Field(15.0, gt=0.0)
+    """How often the database is asked what waits, for the metrics."""
     max_image_bytes: int = Field(20 * 2**20, ge=1)
     """Largest encoded picture, bytes."""
     max_image_pixels: int = Field(40_000_000, ge=1)

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from services.catalog.resources import (
     Article,
+    Backlog,
     Batch,
     Description,
     Feedback,
@@ -217,6 +218,10 @@ class CatalogStore(Protocol):
         """Forgets the images' vectors by a version that is not their own model."""
         ...
 
+    async def backlog(self) -> Backlog:
+        """What waits; cheap, whatever the size of the catalogue."""
+        ...
+
     async def write(self, batch: Batch, progress: Progress | None = None) -> int:
         """Adds or replaces the rows of a batch, and writes an import's progress, all in one transaction.
 
@@ -296,6 +301,10 @@ class CatalogStore(Protocol):
 
     async def record_gap(self, gap: Gap) -> None:
         """Keeps a scan that found nothing. Repeating changes nothing."""
+        ...
+
+    async def erase_scans(self, *, before: datetime) -> int:
+        """Erases gaps that were scanned, and feedback that was given, before then; how many of both."""
         ...
 
     async def list_gaps(self, *, before: tuple[datetime, str] | None, limit: int, category: str = "") -> list[Gap]:

@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 
+from services.classifier.access import TABLE
 from services.classifier.servicer import ClassifierService
 from services.classifier.settings import Settings
 from services.classifier.voting import DEFAULT_RULE
@@ -35,7 +36,8 @@ def rule_of(settings: Settings) -> VoteRule:
 async def main(settings: Settings) -> None:
     """Serves until the process is told to end."""
     servicer = ClassifierService(rule_of(settings))
-    async with running(NAME, partial(add_ClassifierServiceServicer_to_server, servicer), settings.server, checks={}):
+    add = partial(add_ClassifierServiceServicer_to_server, servicer)
+    async with running(NAME, add, settings.server, table=TABLE):
         await until_signalled()
 
 

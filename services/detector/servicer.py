@@ -10,7 +10,6 @@ import numpy as np
 
 from services.detector.detection import Detector, Objects
 from shiwu.chassis.errors import InvalidInputError
-from shiwu.chassis.metrics import timed_model
 from shiwu.v1 import detector_pb2 as pb
 from shiwu.v1.detector_pb2_grpc import DetectorServiceServicer
 from shiwu.v1.vision_pb2 import CategoryScore, DetectedObject
@@ -33,8 +32,7 @@ class DetectorService(DetectorServiceServicer):
         min_score, max_objects = _min_score(request), _max_objects(request)
         manifest = self._detector.manifest
         photo = await asyncio.to_thread(to_photo, request.image, "image", self._limits, manifest.preprocessing.size)
-        with timed_model(manifest.id):
-            objects = await self._detector.detect(photo.pixels, min_score=min_score, max_objects=max_objects)
+        objects = await self._detector.detect(photo.pixels, min_score=min_score, max_objects=max_objects)
         return pb.DetectResponse(objects=_messages(objects, manifest.labels), model=manifest.id)
 
 

@@ -10,7 +10,6 @@ import grpc
 
 from services.embedder.embedding import Embedder
 from shiwu.chassis.errors import InvalidInputError, NotFoundError
-from shiwu.chassis.metrics import timed_model
 from shiwu.v1 import embedder_pb2 as pb
 from shiwu.v1.embedder_pb2_grpc import EmbedderServiceServicer
 from shiwu.vision.decode import Limits
@@ -32,8 +31,7 @@ class EmbedderService(EmbedderServiceServicer):
     async def Embed(self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.EmbedResponse:  # noqa: ARG002
         embedder = self._embedder(request.model)
         crops = await asyncio.to_thread(self._crops, request, embedder)
-        with timed_model(embedder.manifest.id):
-            vectors = await embedder.embed(crops)
+        vectors = await embedder.embed(crops)
         return pb.EmbedResponse(
             embeddings=[pb.Embedding(vector=from_vector(vector)) for vector in vectors], model=embedder.manifest.id
         )

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import cv2
 from threadpoolctl import threadpool_limits
 
+from services.gateway.access import TABLE
 from services.gateway.answer import Limits, Peers, Rules
 from services.gateway.gaps import GapRecorder
+from services.gateway.metrics import gap_metrics
 from services.gateway.models import ModelList
 from services.gateway.peers import GrpcCatalog, GrpcDetector, GrpcEmbedder, GrpcIndex, GrpcVoter
 from services.gateway.pipeline import Scanner
@@ -21,7 +23,7 @@ from services.gateway.stream import StreamRules
 from services.gateway.tuning import Tunings, read_tunings
 from shiwu.chassis.admission import Admission
 from shiwu.chassis.channel import connect, is_serving
-from shiwu.chassis.metrics import watch_admission
+from shiwu.chassis.metrics import admission_metrics, exporting
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
 from shiwu.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
@@ -46,17 +48,25 @@ async def main(settings: Settings) -> None:
         }
         catalog = GrpcCatalog(channels["catalog"])
         gaps = await stack.enter_async_context(_gap_recorder(catalog, settings)) if settings.keep_gaps else None
-        service = _service(channels, catalog, gaps, settings)
+        if gaps is not None:
+            stack.enter_context(exporting(partial(gap_metrics, gaps)))
+        admission = Admission(settings.admission)
+        stack.enter_context(exporting(partial(admission_metrics, admission)))
+        service = _service(channels, catalog, gaps, admission, settings)
         # Hard dependencies only until they have answered once: from then on the gateway always has an answer, and
         # a lost part is marked in it. Refusing all calls instead would turn every outage behind it into its own.
         checks = {part: _once(partial(is_serving, channels[part])) for part in ("embedder", "search")}
         add = partial(add_GatewayServiceServicer_to_server, service)
-        await stack.enter_async_context(running(NAME, add, settings.server, checks))
+        await stack.enter_async_context(running(NAME, add, settings.server, checks, table=TABLE))
         await until_signalled()
 
 
 def _service(
-    channels: dict[str, grpc.aio.Channel], catalog: GrpcCatalog, gaps: GapRecorder | None, settings: Settings
+    channels: dict[str, grpc.aio.Channel],
+    catalog: GrpcCatalog,
+    gaps: GapRecorder | None,
+    admission: Admission,
+    settings: Settings,
 ) -> GatewayService:
     embedder = GrpcEmbedder(channels["embedder"])
     peers = Peers(
@@ -68,8 +78,6 @@ def _service(
     )
     models = ModelList(embedder, max_age=settings.models_max_age)
     tunings = Tunings(read_tunings(settings.models), settings.rerank)
-    admission = Admission(settings.admission)
-    watch_admission(admission)
     return GatewayService(
         Scanner(peers, models, tunings, _rules(settings)),
         catalog,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import simplejpeg
@@ -33,6 +34,13 @@ class GapRecorder:
         self._seconds = seconds
         self._keep_crops = keep_crops
         self._worker: asyncio.Task[None] | None = None
+        self.outcomes: Counter[Literal["kept", "dropped"]] = Counter()
+        """Gaps so far."""
+
+    @property
+    def waiting(self) -> int:
+        """Gaps in the queue."""
+        return self._queue.qsize()
 
     async def __aenter__(self) -> Self:
         self._worker = asyncio.create_task(self._work(), name="gaps")
@@ -45,7 +53,8 @@ class GapRecorder:
             async with asyncio.timeout(self._seconds):
                 await self._queue.join()
         except TimeoutError:
-            _log.warning("gaps lost at shutdown", count=self._queue.qsize())
+            self.outcomes["dropped"] += self.waiting
+            _log.warning("gaps lost at shutdown", count=self.waiting)
         if self._worker is not None:
             self._worker.cancel()
 
@@ -54,6 +63,7 @@ class GapRecorder:
         try:
             self._queue.put_nowait((gap, crop))
         except asyncio.QueueFull:
+            self.outcomes["dropped"] += 1
             _log.warning("gap dropped: too many wait", scan_id=gap.scan_id)
 
     async def _work(self) -> None:
@@ -61,9 +71,12 @@ class GapRecorder:
             gap, crop = await self._queue.get()
             try:
                 await self._record(gap, crop)
+                self.outcomes["kept"] += 1
             except ServiceError as error:
+                self.outcomes["dropped"] += 1
                 _log.warning("gap dropped", scan_id=gap.scan_id, reason=str(error))
             except Exception:  # whatever it was, the next gaps are to be kept
+                self.outcomes["dropped"] += 1
                 _log.exception("gap dropped", scan_id=gap.scan_id)
             finally:
                 self._queue.task_done()

@@ -15,6 +15,7 @@ import grpc
 from services.gateway.answer import Answer
 from services.gateway.gaps import GapRecorder
 from services.gateway.messages import to_response
+from services.gateway.metrics import observe_answer, observe_stages
 from services.gateway.peers import GrpcCatalog
 from services.gateway.pictures import Picture, prepared
 from services.gateway.pipeline import Scanner
@@ -25,7 +26,6 @@ from services.gateway.stream import Frame, FrameMemory, Skipped, StreamRules, St
 from shiwu.chassis import deadlines
 from shiwu.chassis.admission import Admission
 from shiwu.chassis.errors import InvalidInputError, PreconditionError
-from shiwu.chassis.metrics import observe_stage
 from shiwu.v1 import gateway_pb2 as pb
 from shiwu.v1 import vision_pb2
 from shiwu.v1.catalog_pb2 import DescribeResponse
@@ -84,8 +84,10 @@ class GatewayService(GatewayServiceServicer):
                 picture = await self._read(request.image, "image", progress)
                 answer = await self._scanner.scan(picture, progress, top_k=top_k, focus=focus)
         finally:
-            _observe(progress)
-        self._keep_gap(scan_id, answer)
+            observe_stages(progress)
+        observe_answer(answer)
+        if not request.synthetic:
+            self._keep_gap(scan_id, answer)
         return to_response(answer, scan_id, progress, explain=request.explain)
 
     async def ScanStream(
@@ -103,6 +105,7 @@ class GatewayService(GatewayServiceServicer):
         async with aclosing(stream.events(self._frames(request_iterator))) as events:
             async for event in events:
                 if isinstance(event, Told) and event.final:
+                    observe_answer(event.answer)
                     self._keep_gap(scan_id, event.answer)
                 yield _event(event, scan_id, explain=settings.explain)
 
@@ -137,7 +140,7 @@ class GatewayService(GatewayServiceServicer):
             async with self._admission.slot():
                 return await self._scanner.scan(picture, progress, top_k=top_k, memory=memory)
         finally:
-            _observe(progress)
+            observe_stages(progress)
 
     async def _frames(self, requests: AsyncIterator[pb.ScanStreamRequest]) -> AsyncIterator[Frame]:
         async for request in requests:
@@ -210,8 +213,3 @@ def _event(event: Skipped | Told[DescribeResponse], scan_id: str, *, explain: bo
     if event.final:
         return pb.ScanStreamResponse(frame_number=event.number, final=response)
     return pb.ScanStreamResponse(frame_number=event.number, update=response)
-
-
-def _observe(progress: Progress) -> None:
-    for stage in progress.stages:
-        observe_stage(stage.name, stage.elapsed)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from services.search.access import AUDITED, TABLE
 from services.search.index import ShardedIndex
+from services.search.metrics import ShardMetrics
 from services.search.milvus import MilvusStore
 from services.search.milvus_connection import MilvusConnection
 from services.search.servicer import SearchService
 from services.search.settings import Settings
 from services.search.shards import Shard, ShardMap, address, read_shard_map
+from shiwu.chassis.audit import AuditLog
+from shiwu.chassis.metrics import exporting
 from shiwu.chassis.process import run, until_signalled
+from shiwu.chassis.repeating import repeating
 from shiwu.chassis.server import running
 from shiwu.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 
@@ -59,8 +64,15 @@ async def main(settings: Settings) -> None:
     )
     servicer = SearchService(index)
     add = partial(add_SearchServiceServicer_to_server, servicer)
-    async with index.watching(), running(NAME, add, settings.server, checks={"shards": index.ready}):
-        await until_signalled()
+    audit = AuditLog(AUDITED, settings.audit)
+    metrics = ShardMetrics(index)
+    async with (
+        index.watching(),
+        repeating(metrics.count, settings.count_seconds, "counting pictures"),
+        running(NAME, add, settings.server, {"shards": index.ready}, table=TABLE, audit=audit),
+    ):
+        with exporting(metrics.collect):
+            await until_signalled()
 
 
 if __name__ == "__main__":

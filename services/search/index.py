@@ -83,6 +83,11 @@ class ShardedIndex(ShardOperations):
         """
         return all(each.tried for each in self._shards) and any(each.lost is None for each in self._shards)
 
+    @property
+    def lost(self) -> dict[str, ServiceError | None]:
+        """The shards by name, and why each is left out of searches, if it is."""
+        return {each.shard.name: each.lost for each in self._shards}
+
     async def dimension(self, model: str) -> int | None:
         """Numbers in the model's vectors; None if the shards that answer have none.
 

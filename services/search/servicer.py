@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.search.index import ShardAnswer, ShardedIndex
+from services.search.metrics import observe_answers
 from services.search.operations import ShardState
 from services.search.store import Hit, Record
 from shiwu.chassis.errors import InvalidInputError, ServiceError
@@ -51,6 +52,7 @@ class SearchService(SearchServiceServicer):
             include_vectors=request.include_vectors,
             group_by_product=request.group_by_product,
         )
+        observe_answers(answers)
         return pb.SearchResponse(
             shards=[_result(answer) for answer in answers], partial=any(answer.error is not None for answer in answers)
         )

@@ -17,6 +17,8 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="SEARCH_")
 
     server: ServerSettings = ServerSettings(port=50054)
+    audit: Path | None = None
+    """File that notes who changed which model is served; unset: stderr, among the logs."""
     shards: Path = DEFAULT_MAP
     """The shard map, a YAML file."""
     home: Path = Path(".shiwu")
@@ -36,3 +38,5 @@ class Settings(ServiceSettings):
     """How long a write waits for a shard; the first one of a model makes its collections."""
     probe_seconds: float = Field(5.0, gt=0.0)
     """How often each shard is looked at."""
+    count_seconds: float = Field(15.0, gt=0.0)
+    """How often the pictures in each shard are counted, for the metrics."""

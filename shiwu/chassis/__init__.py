@@ -1,1 +1,1 @@
-"""What any mesh of gRPC services needs: server, channel, errors, deadlines, logging, metrics, tracing."""
+"""What any mesh of gRPC services needs: server, channel, deadlines, logs, metrics, traces, TLS, access, audit."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
+import structlog
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
@@ -15,11 +17,14 @@ from shiwu.chassis.deadlines import cut
 from shiwu.chassis.interceptor import REQUEST_ID
 from shiwu.chassis.settings import ClientSettings
 from shiwu.chassis.statuses import foreign_errors
+from shiwu.chassis.tls import TlsError, client_credentials, client_files
 from shiwu.chassis.tracing import trace_headers
 
 __all__ = ["connect", "foreign_errors", "is_serving"]
 
 _MIB = 1 << 20
+_OLD_GRACE = 60.0  # seconds that calls on a channel with old certificates get to end
+_log = structlog.get_logger()
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     # Addresses whose server says NOT_SERVING get no calls.
@@ -43,9 +48,11 @@ def connect(to: ClientSettings | str) -> grpc.aio.Channel:
     """A channel to a service. Connects when first used; close it, or use it as an async context manager.
 
     Its calls carry the request id and trace of the call being served, and end before that call's deadline does;
-    when that has passed they raise DeadlineError at once.
+    when that has passed they raise DeadlineError at once. Raises TlsError.
     """
     settings = ClientSettings(target=to) if isinstance(to, str) else to
+    if settings.tls.ca is not None:
+        return _RenewedChannel(settings)
     return _Channel(grpc.aio.insecure_channel(settings.target, options=_options(settings)))
 
 
@@ -119,6 +126,75 @@ class _Channel(grpc.aio.Channel):
 
     async def channel_ready(self) -> None:
         await self._channel.channel_ready()
+
+
+class _RenewedChannel(_Channel):
+    """A channel over TLS that is made anew when its certificates have changed: gRPC has no other way in Python.
+
+    A multicallable made of it stays good; its next call goes over the new channel, calls under way end on the old one.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._files = client_files(settings.tls)
+        self._old: dict[grpc.aio.Channel, asyncio.Task[None]] = {}
+        super().__init__(self._open())
+
+    def unary_unary(self, method: str, *args: Any, **options: Any) -> Any:
+        return _prepared(method, self._latest("unary_unary", method, *args, **options))
+
+    def unary_stream(self, method: str, *args: Any, **options: Any) -> Any:
+        return _prepared(method, self._latest("unary_stream", method, *args, **options))
+
+    def stream_unary(self, method: str, *args: Any, **options: Any) -> Any:
+        return _prepared(method, self._latest("stream_unary", method, *args, **options))
+
+    def stream_stream(self, method: str, *args: Any, **options: Any) -> Any:
+        return _prepared(method, self._latest("stream_stream", method, *args, **options))
+
+    async def close(self, grace: float | None = None) -> None:
+        for channel, retiring in list(self._old.items()):
+            retiring.cancel()
+            await channel.close(grace)
+        await super().close(grace)
+
+    def _latest(self, kind: str, method: str, *args: Any, **options: Any) -> Any:
+        """A multicallable of the channel as it is at each call."""
+        channel = self._channel
+        start = getattr(channel, kind)(method, *args, **options)
+
+        def start_latest(*request: Any, **call_options: Any) -> Any:
+            nonlocal channel, start
+            self._renew()
+            if channel is not self._channel:
+                channel = self._channel
+                start = getattr(channel, kind)(method, *args, **options)
+            return start(*request, **call_options)
+
+        return start_latest
+
+    def _renew(self) -> None:
+        if not self._files.changed():
+            return
+        old = self._channel
+        try:
+            self._channel = self._open()
+        except TlsError as error:
+            _log.error("the certificate stays as it was", problem=str(error))
+            return
+        self._old[old] = asyncio.create_task(self._retire(old))
+
+    async def _retire(self, channel: grpc.aio.Channel) -> None:
+        # Not close(grace): once that waits, nothing can make it stop waiting.
+        await asyncio.sleep(_OLD_GRACE)
+        del self._old[channel]
+        await channel.close()
+
+    def _open(self) -> grpc.aio.Channel:
+        options = _options(self._settings)
+        if self._settings.tls.server_name is not None:
+            options.append(("grpc.ssl_target_name_override", self._settings.tls.server_name))
+        return grpc.aio.secure_channel(self._settings.target, client_credentials(self._settings.tls), options=options)
 
 
 def _prepared(method: str, start: Any) -> Any:

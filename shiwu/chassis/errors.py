@@ -16,6 +16,14 @@ class InvalidInputError(ServiceError):
         self.field = field
 
 
+class UnauthenticatedError(ServiceError):
+    """Nobody knows who calls: no key, token or certificate, or one that is not valid."""
+
+
+class PermissionDeniedError(ServiceError):
+    """It is known who calls, and that they may not do this."""
+
+
 class NotFoundError(ServiceError):
     """What the request names does not exist."""
 

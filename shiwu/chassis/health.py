@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import structlog
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import HealthServicer
+from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
+
+from shiwu.chassis.metrics import observe_serving
 
 Check = Callable[[], Awaitable[bool]]
+
+LIVENESS = "liveness"
+"""Name under which a server is healthy for as long as it answers, whatever it depends on: what should be restarted
+is asked for by this name, what should get calls by the name of its service or by none."""
 
 _INTERVAL = 1.0  # seconds between polls of the dependencies, and how long one may take to answer
 _NOTICE = 0.2  # seconds from the word that a server drains until it refuses calls
@@ -34,9 +41,10 @@ class Health(HealthServicer):  # type: ignore[misc]
         self._released = False
         self._watchers = 0
         self._changed = asyncio.Event()
+        observe_serving(serving=False)
 
     async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
-        if request.service not in self._services:
+        if request.service not in self._services and request.service != LIVENESS:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"unknown service {request.service!r}")
         return HealthCheckResponse(status=self._status(request.service))
 
@@ -86,6 +94,8 @@ class Health(HealthServicer):  # type: ignore[misc]
         self._notify()
 
     def _status(self, service: str) -> Any:
+        if service == LIVENESS:
+            return HealthCheckResponse.SERVING
         if service not in self._services:
             return HealthCheckResponse.SERVICE_UNKNOWN
         return HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
@@ -96,8 +106,32 @@ class Health(HealthServicer):  # type: ignore[misc]
             self._notify()
 
     def _notify(self) -> None:
+        observe_serving(serving=self._serving)
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+@asynccontextmanager
+async def serving_probes(health: Health, host: str, port: int | None) -> AsyncIterator[None]:
+    """Answers health checks, and nothing else, on a port of their own meanwhile; on none if that is None.
+
+    For Kubernetes' probes, which speak neither TLS nor access keys. Raises OSError if the port cannot be had.
+    """
+    if port is None:
+        yield
+        return
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    add_HealthServicer_to_server(health, server)
+    try:
+        server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        msg = f"cannot listen on {host}:{port} for health checks: is the port taken?"
+        raise OSError(msg) from error
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(0)
 
 
 async def _problem(check: Check) -> str | None:

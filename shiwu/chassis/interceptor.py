@@ -8,17 +8,21 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any, TypeAlias, cast
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from opentelemetry.trace import Span, format_trace_id
 
+from shiwu.chassis.access import Access, current_caller
+from shiwu.chassis.audit import AuditLog
 from shiwu.chassis.calls import Call, current_call
-from shiwu.chassis.errors import DeadlineError, OverloadedError, ServiceError
+from shiwu.chassis.errors import DeadlineError, InvalidInputError, OverloadedError, ServiceError
 from shiwu.chassis.metrics import MethodMetrics
 from shiwu.chassis.statuses import DETAILS_KEY, to_status
+from shiwu.chassis.tls import identities
 from shiwu.chassis.tracing import end_span, start_span
 
 REQUEST_ID = "x-request-id"
@@ -31,7 +35,11 @@ _KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler[A
     (True, True): ("bidi_stream", grpc.stream_stream_rpc_method_handler),
 }
 _SERVER_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS"})
-_WORTH_A_WARNING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
+_WORTH_A_WARNING = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "PERMISSION_DENIED"}
+)
+_AUTHORIZATION = "authorization"
+_OPEN: AbstractContextManager[None] = nullcontext()
 
 _log = structlog.get_logger()
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -39,11 +47,16 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Ids, deadline, errors, metrics, trace and log of every call; health and reflection pass untouched."""
+    """Ids, deadline, access, errors, metrics, trace, log and audit of every call.
 
-    def __init__(self, max_concurrent: int) -> None:
-        """max_concurrent: calls served at once; more are refused with OverloadedError."""
+    Health and reflection pass untouched.
+    """
+
+    def __init__(self, max_concurrent: int, access: Access | None = None, audit: AuditLog | None = None) -> None:
+        """max_concurrent: calls served at once; more are refused with OverloadedError. access: None: open to all."""
         self._max_concurrent = max_concurrent
+        self._access = access
+        self._audit = audit
         self._in_flight = 0
         self._handlers: dict[str, _Handler] = {}
 
@@ -65,19 +78,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         kind, make_handler = _KINDS[handler.request_streaming, handler.response_streaming]
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         answer = _answering(behaviour)
+        audit = self._audit if self._audit is not None and self._audit.covers(method) else None
+        decode = _decoding(handler)
         metrics = MethodMetrics(kind, method)
 
         # A coroutine also for streams of answers, which it writes itself: cancellation then surfaces here and now,
         # not when an abandoned generator is collected.
         async def respond(request: Any, context: _Context) -> Any:
             start = time.perf_counter()
-            call, span = _begin(method, context)
+            call, span, authorization = _begin(method, context)
             metrics.started()
             self._in_flight += 1
             failure: BaseException | None = None
+            entry = None if audit is None else audit.entry(method, context.peer())
+            response = None
             try:
                 self._admit(call)
-                return await answer(request, context)
+                with await self._entered(method, authorization, context):
+                    message = decode(request)
+                    if entry is not None:
+                        entry.begin(message)
+                    response = await answer(message, context)
+                    return response
             except BaseException as error:
                 failure = error
                 await _abort(error, call, context)
@@ -88,11 +110,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 seconds = time.perf_counter() - start
                 metrics.handled(code, seconds)
                 end_span(span, code, failed=code in _SERVER_FAULTS)
+                if entry is not None:
+                    entry.end(code, response)
                 _log_call(code, seconds, failure)
 
         return make_handler(
             respond,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=None,  # what strangers send is not even read
             response_serializer=handler.response_serializer,
         )
 
@@ -103,6 +127,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if self._in_flight > self._max_concurrent:
             msg = f"{self._max_concurrent} calls are already being served"
             raise OverloadedError(msg, retry_after=1.0)
+
+    async def _entered(
+        self, method: str, authorization: str | bytes | None, context: _Context
+    ) -> AbstractContextManager[None]:
+        if self._access is None:
+            return _OPEN
+        names = identities(context.auth_context()) if authorization is None else ()  # type: ignore[arg-type]
+        return await self._access.enter(method, authorization, names)
 
 
 def _answering(behaviour: Any) -> Callable[[Any, _Context], Awaitable[Any]]:
@@ -126,7 +158,24 @@ def _answering(behaviour: Any) -> Callable[[Any, _Context], Awaitable[Any]]:
     return refuse
 
 
-def _begin(method: str, context: _Context) -> tuple[Call, Span]:
+def _decoding(handler: _Handler) -> Callable[[Any], Any]:
+    """Bytes, or a stream of them, to messages. What is no message is the caller's mistake, not ours."""
+
+    def decode(data: bytes) -> Any:
+        try:
+            return handler.request_deserializer(data) if handler.request_deserializer else data
+        except DecodeError as error:
+            msg = "the request is not a message of the method's type"
+            raise InvalidInputError(msg) from error
+
+    async def decode_all(requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for data in requests:
+            yield decode(data)
+
+    return decode_all if handler.request_streaming else decode
+
+
+def _begin(method: str, context: _Context) -> tuple[Call, Span, str | bytes | None]:
     metadata = dict(context.invocation_metadata() or ())
     span = start_span(method, metadata)
     given = metadata.get(REQUEST_ID)
@@ -140,7 +189,7 @@ def _begin(method: str, context: _Context) -> tuple[Call, Span]:
     )
     current_call.set(call)
     context.set_trailing_metadata(((REQUEST_ID, request_id),))
-    return call, span
+    return call, span, metadata.get(_AUTHORIZATION)
 
 
 async def _abort(error: BaseException, call: Call, context: _Context) -> None:
@@ -175,6 +224,8 @@ def _log_call(code: str, seconds: float, failure: BaseException | None) -> None:
     fields: dict[str, Any] = {"code": code, "milliseconds": round(seconds * 1000, 2)}
     if isinstance(failure, ServiceError):
         fields["error"] = str(failure)
+    if (caller := current_caller.get()) is not None:
+        fields["caller"] = caller.id
     if code in _SERVER_FAULTS:
         _log.error("call", **fields, exc_info=failure)
     elif code in _WORTH_A_WARNING:

@@ -14,6 +14,7 @@ import structlog
 import uvloop
 
 from shiwu.chassis import logs
+from shiwu.chassis.metrics import observe_build
 from shiwu.chassis.settings import ObservabilitySettings, ServiceSettings, SettingsError, read_settings
 from shiwu.chassis.tracing import TracingError, export_spans
 
@@ -51,6 +52,7 @@ async def until_signalled() -> None:
 
 def _observe(settings: ObservabilitySettings, name: str) -> None:
     logs.configure(name, settings.log_level, settings.log_format)
+    observe_build(name)
     if settings.otlp_endpoint:
         export_spans(settings.otlp_endpoint, name)
 

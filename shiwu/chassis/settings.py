@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -18,6 +19,73 @@ class SettingsError(ValueError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerTls(_Section):
+    """TLS of a server; unset: none. Files are PEM, and read again when they change."""
+
+    certificate: Path | None = None
+    """With the chain up to the CA, if there are intermediate ones."""
+    key: Path | None = None
+    client_ca: Path | None = None
+    """Mutual TLS: clients must show a certificate of this CA, by whose names the access table knows them."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None) or (self.client_ca and self.certificate is None):
+            msg = "expected CERTIFICATE and KEY together, and both with CLIENT_CA"
+            raise ValueError(msg)
+        return self
+
+
+class ClientTls(_Section):
+    """TLS to another service; unset: none. Files are PEM, and read again when they change."""
+
+    ca: Path | None = None
+    """Of the servers' certificates."""
+    certificate: Path | None = None
+    """Shown to the server, for mutual TLS."""
+    key: Path | None = None
+    server_name: str | None = None
+    """The name that the server's certificate must hold, where that is not the target's host."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None) or ((self.certificate or self.server_name) and not self.ca):
+            msg = "expected CERTIFICATE and KEY together, and CA with any of the others"
+            raise ValueError(msg)
+        return self
+
+
+class AccessSettings(_Section):
+    """Who may call. Without keys, token issuer and client CA everybody may."""
+
+    keys: Path | None = None
+    """File of API keys, as `shiwu keys create` makes it; read again when it changes."""
+    jwks: str | None = Field(None, pattern=r"^(https://\S+|/.+|\.{0,2}/?[^:]+)$")
+    """https URL or path of the JSON Web Key Set that tokens are checked with."""
+    issuer: str = ""
+    """Of the tokens: their claim `iss`."""
+    audience: str = ""
+    """This mesh, in the tokens' claim `aud`."""
+    max_token_hours: float = Field(24.0, gt=0.0)
+    """Tokens that are valid for longer are refused: one that was stolen is good until it expires."""
+    callers: dict[str, tuple[str, ...]] | None = None
+    """By a DNS name or URI in a client's certificate its scopes, as JSON; unset: what the service's own table says."""
+    rate: float = Field(50.0, gt=0.0)
+    """Calls a second of one key or token's subject, on average; this and the next two hold for each process, and
+    where the key's own record says nothing else."""
+    burst: int = Field(100, ge=1)
+    """Calls that may come at once after a quiet time."""
+    concurrency: int = Field(32, ge=1)
+    """Calls under way at the same time."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.jwks is not None and not (self.issuer and self.audience):
+            msg = "expected ISSUER and AUDIENCE with JWKS"
+            raise ValueError(msg)
+        return self
 
 
 class ServerSettings(_Section):
@@ -35,6 +103,15 @@ class ServerSettings(_Section):
     """How long calls in flight may take after a SIGTERM."""
     metrics_port: int | None = Field(None, ge=0, le=65535)
     """Port of the Prometheus metrics over HTTP; unset: none. 0: any free port."""
+    health_port: int | None = Field(None, ge=1, le=65535)
+    """Another port for health checks alone, without TLS, for Kubernetes' probes; unset: none."""
+    handshake_seconds: float = Field(10.0, gt=0.0)
+    """A client that has not said what it wants by then is hung up on."""
+    max_connection_age_seconds: float = Field(3600.0, gt=0.0)
+    """Older connections are made anew, calls under way allowed for: until then a client does not learn of servers that
+    were added, and keeps what its certificate, which is looked at once, has got it."""
+    tls: ServerTls = ServerTls()
+    access: AccessSettings = AccessSettings()
 
 
 class ClientSettings(_Section):
@@ -45,6 +122,8 @@ class ClientSettings(_Section):
     round robin over all of its addresses."""
     max_message_mib: int = Field(32, ge=1, le=1024)
     """Largest message received or sent, MiB."""
+
+    tls: ClientTls = ClientTls()
 
     @field_validator("target")
     @classmethod

@@ -18,8 +18,10 @@ from shiwu.chassis.errors import (
     InvalidInputError,
     NotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     PreconditionError,
     ServiceError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
@@ -38,8 +40,12 @@ _CODES: dict[type[ServiceError], grpc.StatusCode] = {
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
 }
-_ERRORS = {code: error for error, code in _CODES.items()}
+# A peer that does not let us in is our fault, not our caller's: to them it is unavailable.
+_OURS = (UnauthenticatedError, PermissionDeniedError)
+_ERRORS = {code: error for error, code in _CODES.items() if error not in _OURS}
 
 
 def to_status(error: ServiceError, domain: str) -> tuple[grpc.StatusCode, Status]:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from shiwu.cli import catalog, models, scan, shards, status, up
-from shiwu.cli.connection import CATALOG, EMBEDDER, GATEWAY, SEARCH, fail_clearly
+from shiwu.cli import canary, catalog, keys, models, scan, shards, status, up
+from shiwu.cli.connection import CATALOG, EMBEDDER, GATEWAY, SEARCH, Credentials, credentials, fail_clearly
 from shiwu.cli.mesh import Layout
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -16,11 +16,14 @@ catalog_app = typer.Typer(no_args_is_help=True, help="Import, list, show and del
 app.add_typer(catalog_app, name="catalog")
 shards_app = typer.Typer(help="Show, check, add and drain the shards of the index.")
 app.add_typer(shards_app, name="shards")
+keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+app.add_typer(keys_app, name="keys")
 
 Gateway = Annotated[str, typer.Option("--gateway", envvar="SHIWU_GATEWAY", help="host:port of the gateway.")]
 Catalog = Annotated[
     str, typer.Option("--catalog", "--target", envvar="SHIWU_CATALOG", help="host:port of the catalog.")
 ]
+KeyFile = Annotated[Path, typer.Option("--file", envvar="SHIWU_KEYS", help="The file that the servers read.")]
 
 Search = Annotated[
     str, typer.Option("--search", envvar="SHIWU_SEARCH", help="host:port of search; all servers behind it are asked.")
@@ -29,12 +32,25 @@ Map = Annotated[Path, typer.Option("--map", envvar="SHIWU_SHARDS", help="The sha
 
 
 @app.callback()
-def _about() -> None:
+def _about(
+    key: Annotated[
+        str | None, typer.Option(envvar="SHIWU_KEY", help="API key or token; the variable keeps it out of sight.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(envvar="SHIWU_CA", help="PEM file of the servers' CA. [default: no TLS]")
+    ] = None,
+    cert: Annotated[Path | None, typer.Option(envvar="SHIWU_CERT", help="PEM file to show, for mutual TLS.")] = None,
+    cert_key: Annotated[Path | None, typer.Option(envvar="SHIWU_CERT_KEY", help="Its private key.")] = None,
+    server_name: Annotated[
+        str | None, typer.Option(envvar="SHIWU_SERVER_NAME", help="Name in the server's certificate, if not the host.")
+    ] = None,
+) -> None:
     """Finds the same product from a photo.
 
     Exit codes: 0 done (a scan: the product was found), 1 not in the catalogue or undecided, 2 the input is wrong,
     3 a service does not answer, 4 anything else.
     """
+    credentials.set(Credentials(key, ca, cert, cert_key, server_name))
 
 
 @app.command("up")
@@ -79,6 +95,24 @@ def _status(
     with fail_clearly():
         serving = status.status(host, port, search)
     raise typer.Exit(0 if serving else 3)
+
+
+@app.command("canary")
+def _canary(
+    photos: Annotated[Path, typer.Option(help="A manifest.jsonl of known photos, or the folder that has one.")],
+    every: Annotated[float, typer.Option(help="Seconds between the starts of two rounds.", min=1)] = 60.0,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of the metrics. [default: none]")] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address to serve the metrics on.")] = "127.0.0.1",
+    once: Annotated[bool, typer.Option("--once", help="One round, and exit with 1 if it was not good.")] = False,
+    min_recall: Annotated[float, typer.Option(help="Recall@1 of a good round.", min=0, max=1)] = 0.8,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 10.0,
+    gateway: Gateway = GATEWAY,
+) -> None:
+    """Scan known photos again and again, and tell Prometheus what was found."""
+    watch = canary.Watch(gateway, timeout, every, metrics_host, metrics_port)
+    with fail_clearly():
+        good = canary.canary(photos, watch, once=once, min_recall=min_recall)
+    raise typer.Exit(0 if good or not once else 1)
 
 
 @catalog_app.command("import")
@@ -196,6 +230,35 @@ def _models(
     """Show the embedder's versions, and how many pictures the shards hold of each."""
     with fail_clearly():
         models.show(search, embedder)
+
+
+@keys_app.command("create")
+def _create_key(
+    file: KeyFile,
+    scope: Annotated[list[str], typer.Option(help="scan, catalog:write or admin; may be repeated.")],
+    owner: Annotated[str, typer.Option(help="Whose it is, for people.")] = "",
+    days: Annotated[float | None, typer.Option(help="Until it expires. [default: never]", min=0.001)] = None,
+    rate: Annotated[float | None, typer.Option(help="Calls a second. [default: the server's]", min=0.001)] = None,
+    burst: Annotated[int | None, typer.Option(help="Calls after a quiet time. [default: the server's]", min=1)] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Calls at once. [default: the server's]", min=1)] = None,
+) -> None:
+    """Make a key and print it, this once."""
+    with fail_clearly():
+        keys.create(file, scope, owner, days=days, rate=rate, burst=burst, concurrency=concurrency)
+
+
+@keys_app.command("list")
+def _list_keys(file: KeyFile) -> None:
+    """List the keys, by their public ids."""
+    with fail_clearly():
+        keys.show(file)
+
+
+@keys_app.command("revoke")
+def _revoke_key(key_id: Annotated[str, typer.Argument(help="As `list` shows it.")], file: KeyFile) -> None:
+    """Revoke a key."""
+    with fail_clearly():
+        keys.revoke(file, key_id)
 
 
 def main() -> None:

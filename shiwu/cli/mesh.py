@@ -17,6 +17,8 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from shiwu.cli.connection import connected
+
 SERVICES: Final = ("gateway", "detector", "embedder", "classifier", "search", "catalog")
 """In the order of their ports."""
 
@@ -173,7 +175,7 @@ def _is_free(port: int) -> bool:
 
 def serving(target: str, timeout: float = 1.0) -> bool:
     """Whether the server there says that it serves."""
-    with grpc.insecure_channel(target) as channel:
+    with connected(target) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=timeout)
         except grpc.RpcError:

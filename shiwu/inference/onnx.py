@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from shiwu.chassis.errors import OverloadedError, UnavailableError
+from shiwu.inference.metrics import note_wait
 from shiwu.inference.options import RunnerOptions
 from shiwu.inference.runner import ModelError, Tensors
 from shiwu.inference.tensors import Declared, check_inputs
@@ -62,10 +64,12 @@ class OnnxRunner:
         if not self._places.acquire(blocking=False):
             msg = f"too many runs of model {self._path.parent.name} wait; try again later"
             raise OverloadedError(msg)
-        future = self._pool.submit(self._run, inputs)
+        future = self._pool.submit(self._run_in_turn, inputs, time.perf_counter())
         # A caller who gives up frees the place when the run has really ended, or at once if it had not begun.
         future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
+        outputs, waited = await asyncio.wrap_future(future)
+        note_wait(waited)
+        return outputs
 
     async def ready(self) -> bool:
         return not self._closed
@@ -73,6 +77,11 @@ class OnnxRunner:
     async def close(self) -> None:
         self._closed = True
         await asyncio.to_thread(self._pool.shutdown)
+
+    def _run_in_turn(self, inputs: Tensors, submitted: float) -> tuple[Tensors, float]:
+        """The outputs, and how long the run has waited for its turn, seconds."""
+        waited = time.perf_counter() - submitted
+        return self._run(inputs), waited
 
     def _run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         try:

@@ -28,12 +28,13 @@ class ModelRunner(Protocol):
         """All outputs for these inputs.
 
         Raises TensorError for inputs of wrong names, types or shapes; OverloadedError when too many runs wait;
-        ModelError when the model fails; UnavailableError when it cannot be reached.
+        ModelError when the model fails; UnavailableError when it cannot be reached; DeadlineError when it is not run
+        in time.
         """
         ...
 
     async def ready(self) -> bool:
-        """Whether a run would find the model."""
+        """Whether a run would find the model. May raise instead, as `run` does, which says why it would not."""
         ...
 
     async def close(self) -> None:

@@ -39,16 +39,18 @@ CROP_SOURCE_FOCUS: CropSource
 CROP_SOURCE_WHOLE: CropSource
 
 class ScanRequest(_message.Message):
-    __slots__ = ("image", "top_k", "explain", "focus")
+    __slots__ = ("image", "top_k", "explain", "focus", "synthetic")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     FOCUS_FIELD_NUMBER: _ClassVar[int]
+    SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
     image: _vision_pb2.Image
     top_k: int
     explain: bool
     focus: _vision_pb2.Box
-    def __init__(self, image: _Optional[_Union[_vision_pb2.Image, _Mapping]] = ..., top_k: _Optional[int] = ..., explain: _Optional[bool] = ..., focus: _Optional[_Union[_vision_pb2.Box, _Mapping]] = ...) -> None: ...
+    synthetic: bool
+    def __init__(self, image: _Optional[_Union[_vision_pb2.Image, _Mapping]] = ..., top_k: _Optional[int] = ..., explain: _Optional[bool] = ..., focus: _Optional[_Union[_vision_pb2.Box, _Mapping]] = ..., synthetic: _Optional[bool] = ...) -> None: ...
 
 class ScanResponse(_message.Message):
     __slots__ = ("scan_id", "outcome", "confidence", "objects", "crop", "crop_source", "categories", "styles", "articles", "missing", "evidence", "versions")

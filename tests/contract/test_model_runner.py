@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.triton_server import running_triton
 from shiwu.chassis.errors import OverloadedError, UnavailableError
 from shiwu.inference.opening import open_model
 from shiwu.inference.options import RunnerOptions
 from shiwu.inference.runner import ModelError, ModelRunner, TensorError
+from tests.triton_models import serve_graph
 from tests.unit.inference import onnx_models
 
 Opener = Callable[..., ModelRunner]
@@ -22,14 +24,28 @@ A = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
 B = np.array([10, 20], np.uint8)
 
 
-@pytest.fixture(params=["onnx"])
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory):
+    """A Triton server with all of the small models."""
+    home = tmp_path_factory.mktemp("triton")
+    for build in (onnx_models.arithmetic, onnx_models.gather, onnx_models.slow):
+        serve_graph(build, home / "models")
+    with running_triton(home / "models", home) as server:
+        yield server
+
+
+@pytest.fixture(params=["onnx", "triton"])
 async def opened(request, tmp_path: Path):
     """Opens a small model, by the function that builds it, through one adapter."""
     runners = []
+    server = request.getfixturevalue("triton") if request.param == "triton" else None
 
     def opener(build: Callable[[Path], Path], **options) -> ModelRunner:
-        path = build(tmp_path / build.__name__ / "model.onnx")
-        runners.append(open_model(f"{request.param}:{path}", RunnerOptions(**options)))
+        if server is None:
+            address = f"onnx:{build(tmp_path / build.__name__ / 'model.onnx')}"
+        else:
+            address = f"{server.endpoint}/{build.__name__}"
+        runners.append(open_model(address, RunnerOptions(**options)))
         return runners[-1]
 
     yield opener

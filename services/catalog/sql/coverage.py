@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -24,6 +24,12 @@ class Coverage:
         insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
         async with self._database.write("record_gap") as connection:
             await connection.execute(insert(tables.gaps).values(asdict(gap)).on_conflict_do_nothing())
+
+    async def erase_scans(self, *, before: datetime) -> int:
+        gaps = delete(tables.gaps).where(tables.gaps.c.scan_time < before)
+        feedback = delete(tables.feedback).where(tables.feedback.c.update_time < before)
+        async with self._database.write("erase_scans") as connection:
+            return sum([(await connection.execute(each)).rowcount for each in (gaps, feedback)])
 
     async def list_gaps(self, *, before: tuple[datetime, str] | None, limit: int, category: str = "") -> list[Gap]:
         gaps, feedback = tables.gaps.c, tables.feedback.c

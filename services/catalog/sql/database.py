@@ -12,6 +12,7 @@ from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import Pool, QueuePool
 
 from shiwu.chassis.errors import UnavailableError
 from shiwu.chassis.metrics import timed_store
@@ -29,6 +30,7 @@ class Database:
         """connections: at most so many at a time."""
         self.engine = _engine(url, connections)
         self.dialect = self.engine.dialect.name
+        self.connections = connections
         self._in_thread = _InThread(url, connections) if self.dialect == "sqlite" else None
 
     @asynccontextmanager
@@ -59,6 +61,12 @@ class Database:
         async with self.read(operation) as connection:
             return await connection.run_sync(read)
 
+    @property
+    def connections_used(self) -> int:
+        """Of `connections`, in either pool."""
+        pools = [self.engine.pool] + ([self._in_thread.pool] if self._in_thread else [])
+        return max(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
+
     async def ready(self) -> bool:
         """Whether the database answers."""
         try:
@@ -84,6 +92,10 @@ class _InThread:
         event.listen(self._engine, "connect", _prepare_sqlite)
         event.listen(self._engine, "begin", _begin_sqlite)
         self._threads = ThreadPoolExecutor(connections, "sqlite")
+
+    @property
+    def pool(self) -> Pool:
+        return self._engine.pool
 
     async def run(self, read: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, read)

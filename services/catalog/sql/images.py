@@ -39,7 +39,7 @@ class Images:
     async def suspend_images(self, *, product_id: str = "", image_id: str = "") -> list[ReferenceImage]:
         pictures = tables.reference_images
         which = pictures.c.product_id == product_id if product_id else pictures.c.image_id == image_id
-        pending = {"index_time": None, "revision": pictures.c.revision + 1}
+        pending = {"index_time": None, "revision": pictures.c.revision + 1, "update_time": now()}
         statement = update(pictures).where(which).values(pending).returning(*IMAGES.columns)
         async with self._database.write("suspend_images") as connection:
             images = IMAGES.resources(await IMAGES.all(connection, statement))
@@ -90,7 +90,7 @@ class Images:
         statement = (
             update(pictures)
             .where(tuple_(pictures.c.image_id, pictures.c.revision).in_(keys))
-            .values(index_time=index_time, revision=pictures.c.revision + 1)
+            .values(index_time=index_time, revision=pictures.c.revision + 1, update_time=now())
             .returning(pictures.c.image_id)
         )
         async with self._database.write("mark_indexed") as connection:

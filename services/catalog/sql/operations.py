@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.catalog.resources import Operation, RowProblem, State
+from services.catalog.resources import Backlog, Operation, RowProblem, State
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database
 from services.catalog.sql.rows import Rows, now
@@ -112,6 +112,18 @@ class Operations:
                 msg = f"import {operation_id!r} is running: cancel it first"
                 raise PreconditionError(msg)
             await _ROWS.delete(connection, operation_id)
+
+    async def backlog(self) -> Backlog:
+        pictures = tables.reference_images.c
+        waiting = select(func.count(), func.min(func.coalesce(pictures.update_time, pictures.create_time))).where(
+            pictures.index_time.is_(None)
+        )
+        ended = func.coalesce(func.sum(_IMPORTS.c.rows_done), 0), func.coalesce(func.sum(_IMPORTS.c.rows_failed), 0)
+        running = func.count().filter(_IMPORTS.c.state == State.RUNNING)
+        async with self._database.read("backlog") as connection:
+            pending, since = (await connection.execute(waiting)).one()
+            imports, done, failed = (await connection.execute(select(running, *ended).select_from(_IMPORTS))).one()
+        return Backlog(pending, since, imports, int(done - failed), int(failed))
 
     async def list_problems(self, operation_id: str, *, after_row: int = 0, limit: int = 1000) -> list[RowProblem]:
         table = tables.problems.c

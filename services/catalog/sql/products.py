@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.catalog.resources import Offer, Product, ReferenceImage, Style
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database
-from services.catalog.sql.rows import Rows
+from services.catalog.sql.rows import Rows, now
 from shiwu.chassis.errors import PreconditionError
 
 STYLES = Rows(tables.styles, Style, "style_id", "style")
@@ -118,5 +118,5 @@ async def make_pending(connection: AsyncConnection, product_ids: Collection[str]
     await connection.execute(
         update(pictures)
         .where(pictures.c.product_id.in_(sorted(product_ids)))
-        .values(index_time=None, revision=pictures.c.revision + 1)
+        .values(index_time=None, revision=pictures.c.revision + 1, update_time=now())
     )

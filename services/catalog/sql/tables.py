@@ -141,6 +141,7 @@ reference_images = Table(
     Column("model", Text, nullable=False),
     Column("index_time", UtcTime),
     Column("create_time", UtcTime, nullable=False),
+    Column("update_time", UtcTime),  # of the revision; unset in what a process of an older release has written
     Column("revision", BigInteger, nullable=False),
     Column("vector", LargeBinary, nullable=False),
     Index(None, "product_id", "image_id"),

@@ -51,3 +51,16 @@ async def test_a_gap_carries_the_last_word_said_of_it(store):
     assert [each.comment for each in await everything(store)] == ["a teapot"]
     await store.record_feedback(Feedback("g", Verdict.RIGHT))
     assert [each.comment for each in await everything(store)] == ["at first"]
+
+
+async def test_what_scans_left_behind_is_erased(store):
+    now = datetime.now(UTC)
+    await store.record_gap(replace(gap("old", crop=b"\xff\xd8"), scan_time=now - timedelta(days=31)))
+    await store.record_gap(replace(gap("new"), scan_time=now - timedelta(days=29)))
+    await store.record_feedback(Feedback("old", Verdict.WRONG, "", "my kitchen"))
+    assert await store.erase_scans(before=now - timedelta(days=30)) == 1
+    assert [each.scan_id for each in await everything(store)] == ["new"]
+    assert await store.erase_scans(before=now + timedelta(minutes=1)) == 2
+    assert await everything(store) == []
+    await store.record_gap(gap("old"))
+    assert [each.comment for each in await everything(store)] == [""]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from alembic import command
@@ -8,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from services.catalog.sql import fulltext, migrating
+from services.catalog.sql import SqlStore, fulltext, migrating
 from services.catalog.sql.database import Database
 from services.catalog.sql.migrating import check_revision, migrate
 from services.catalog.sql.tables import metadata
@@ -62,7 +63,7 @@ async def test_a_database_that_is_behind_is_refused_with_what_to_do(database):
     await migrate(database)
     async with database.write("test") as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(PreconditionError, match=r"revision 0000.*needs 0002"):
+    with pytest.raises(PreconditionError, match=r"revision 0000.*needs 0003"):
         await check_revision(database)
 
 
@@ -88,3 +89,23 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database, monkeypatc
         await migrate(database)
     async with database.read("test") as connection:
         assert await connection.run_sync(tables) == set()
+
+
+async def test_a_database_of_the_first_release_goes_on(database):
+    """Its pictures have no time of their last change; those that wait have waited since they were added."""
+
+    def to(connection: Connection, revision: str) -> None:
+        config = migrating._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async with database.write("test") as connection:
+        await connection.run_sync(to, "0001")
+        for statement in (
+            "INSERT INTO products VALUES ('p', NULL, 't', '', 'toys', '', '', '2026-01-01', '2026-01-01')",
+            "INSERT INTO reference_images VALUES ('i', 'p', '', '', 1, 1, 'm@1', NULL, '2026-01-02 03:04:05', 0, '')",
+        ):
+            await connection.execute(text(statement))
+    await migrate(database)
+    backlog = await SqlStore(database).backlog()
+    assert (backlog.images_pending, backlog.pending_since) == (1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from services.catalog.resources import Gap
 from services.catalog.upkeep import upkeep
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import catalog_resources_pb2 as resources
 from shiwu.v1 import vision_pb2
 from tests.unit.catalog.refusals import refused
+
+DAYS = timedelta(days=30)
 
 
 def picture(key="i", product="p", uri=""):
@@ -133,7 +137,7 @@ async def test_a_deletion_that_is_not_repeated_is_made_good(shop):
     [image] = await shop.store.suspend_images(image_id="i")
     await shop.indexer.forget([image.image_id])
     assert shop.peers.search.records == {}
-    async with upkeep(shop.indexer, 30):
+    async with upkeep(shop.indexer, shop.store, 30, keep_scans=DAYS):
         await until(lambda: indexed(shop))
     assert list(shop.peers.search.records) == ["i"]
 
@@ -142,11 +146,23 @@ async def test_upkeep_outlives_an_outage(shop):
     await shop.add("i")
     await shop.store.suspend_images(image_id="i")
     shop.peers.search.switch.down = True
-    async with upkeep(shop.indexer, 0.02):
+    async with upkeep(shop.indexer, shop.store, 0.02, keep_scans=DAYS):
         await asyncio.sleep(0.2)
         assert (await shop.store.get_image("i")).index_time is None
         shop.peers.search.switch.down = False
         await until(lambda: indexed(shop))
+
+
+async def test_upkeep_erases_old_scans_though_the_index_is_out(shop):
+    shop.peers.search.switch.down = True
+    await shop.store.record_gap(Gap("old", "shoes", 0.5, datetime.now(UTC) - 2 * DAYS, crop=b"\xff\xd8"))
+    await shop.store.record_gap(Gap("new", "shoes", 0.5, datetime.now(UTC), crop=b"\xff\xd8"))
+
+    async def erased():
+        return [gap.scan_id for gap in await shop.store.list_gaps(before=None, limit=9)] == ["new"]
+
+    async with upkeep(shop.indexer, shop.store, 30, keep_scans=DAYS):
+        await until(erased)
 
 
 async def test_a_deleted_product_takes_its_offers_and_pictures_along(shop):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from services.catalog.fetching import Fetcher, FetchError, FetchSettings, IpAddress
+from services.catalog.fetching import Fetcher, FetchError, FetchSettings
+from services.catalog.public_addresses import IpAddress, is_public
 
 LOOPBACK = FetchSettings(allowed_networks=(ipaddress.ip_network("127.0.0.1/32"),), attempts=1, timeout_seconds=2.0)
 PNG = b"\x89PNG rest"
@@ -122,11 +124,110 @@ async def test_an_overloaded_server_is_tried_again():
         "[64:ff9b::7f00:1]",
         "2130706433",
         "127.1",
+        "0",
+        "0x7f000001",
+        "0x7f.0x0.0x0.0x1",
+        "0x7f.1",
+        "017700000001",
+        "127。0。0。1",
+        "LOCALHOST",
+        "192.0.0.192",
+        "168.63.129.16",
+        "100.100.100.200",
+        "198.18.0.1",
+        "255.255.255.255",
+        "[::]",
+        "[::127.0.0.1]",
+        "[::ffff:a9fe:a9fe]",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::7f00:1]",
+        "[2001:0:7f00:1::]",
+        "[2a00:1450::5efe:7f00:1]",
+        "[2a00:1450::200:5efe:a00:1]",
+        "[fec0::1]",
+        "[fd00:ec2::254]",
+        "[2001:db8::1]",
+        "[3fff::1]",
+        "[5f00::1]",
+        "[ff02::1]",
+        "[fe80::1%lo]",
     ],
 )
 async def test_addresses_of_our_own_network_are_refused(host: str):
     problem = await refused(f"http://{host}:1/a", FetchSettings(attempts=1))
     assert "is not a public address" in problem
+
+
+@pytest.mark.parametrize(
+    "host", ["①②⑦.⓪.⓪.①", "0177.0.0.01", "localhost.", "[::1%25lo]", "[fe80::1%25lo]", "", "127.0.0.1\\@shop.example"]
+)
+async def test_what_resolvers_do_not_know_is_refused_too(host: str):
+    problem = await refused(f"http://{host}/a", FetchSettings(attempts=1))
+    assert any(each in problem for each in ("is not an http", "has no address", "not a public", "user name")), problem
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
+async def test_addresses_of_the_internet_are_public(address: str):
+    assert is_public(ipaddress.ip_address(address))
+
+
+async def test_no_address_of_a_private_network_is_public_in_any_wrapping():
+    for inner in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "192.0.0.192", "0.0.0.0"):
+        number = int(ipaddress.ip_address(inner))
+        wrapped = [
+            number | prefix << 32 for prefix in (0, 0xFFFF, 0xFFFF0000, 0x64FF9B << 64, 0x2A001450 << 64 | 0x5EFE)
+        ]
+        wrapped.append(0x2002 << 112 | number << 80)
+        assert not any(is_public(ipaddress.IPv6Address(each)) for each in wrapped), inner
+
+
+async def public(host: str, port: int) -> list[IpAddress]:
+    return [ipaddress.ip_address("93.184.216.34")]
+
+
+@pytest.mark.parametrize("port", [22, 25, 6379, 9200])
+async def test_ports_that_are_not_the_webs_are_refused(port: int):
+    async with Fetcher(FetchSettings(attempts=1), public) as fetcher:
+        with pytest.raises(FetchError, match=f"is at port {port} of shop.example; expected one of 80, 443"):
+            await fetcher.fetch(f"http://shop.example:{port}/a")
+
+
+async def test_passwords_are_not_sent_even_by_redirect():
+    assert "holds a user name or password" in await refused("http://user:secret@127.0.0.1:1/a")
+    async with serving({"/b": answer()}) as (other, asked):
+        location = other.replace("://", "://user:secret@") + "/b"
+        async with serving({"/a": answer(b"", "302 Found", location=location)}) as (url, _):
+            assert "holds a user name or password" in await refused(f"{url}/a")
+        assert asked == []
+
+
+async def test_cookies_are_not_kept():
+    routes = {"/a": answer(set_cookie="track=1; Path=/"), "/b": answer()}
+    async with serving(routes) as (url, _), Fetcher(LOOPBACK) as fetcher:
+        await fetcher.fetch(f"{url}/a")
+        assert not list(fetcher._client.cookies.jar)
+
+
+async def test_a_server_that_drips_is_left_at_the_time_limit():
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a"
+    assert "did not answer within 0.4 s" in await refused(url, LOOPBACK.model_copy(update={"timeout_seconds": 0.4}))
+    server.close()
+
+
+async def test_a_bomb_of_headers_is_refused():
+    bomb = b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: %s\r\n" % (n, b"y" * 1000) for n in range(1000)) + b"\r\n"
+    async with serving({"/a": bomb}) as (url, _):
+        assert "is not an http or https address, or leads to none" in await refused(f"{url}/a")
 
 
 async def test_a_redirect_into_our_network_is_refused_before_anything_is_sent():

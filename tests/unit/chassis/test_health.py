@@ -11,6 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from shiwu.chassis.channel import connect, is_serving
+from shiwu.chassis.health import LIVENESS
 from shiwu.chassis.server import running
 from shiwu.chassis.settings import ServerSettings
 from tests.unit.chassis.conftest import Log
@@ -134,3 +135,41 @@ async def test_clients_do_not_call_a_server_that_says_it_does_not_serve() -> Non
     async with serving({"store": Dependency(there=False).check}) as port, connect(f"127.0.0.1:{port}") as channel:
         error = await failure(channel.unary_unary(UNARY)(b"0", timeout=2.0))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def said(channel: grpc.aio.Channel, service: str = "") -> int:
+    return (await HealthStub(channel).Check(HealthCheckRequest(service=service))).status
+
+
+async def test_a_server_without_its_dependency_is_alive_all_the_same() -> None:
+    async with (
+        serving({"store": Dependency(there=False).check}) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        assert (await said(channel, LIVENESS), await said(channel)) == (SERVING, NOT_SERVING)
+
+
+async def test_health_alone_has_a_port_of_its_own_until_the_drain_is_over(unused_tcp_port: int) -> None:
+    server = serving(health_port=unused_tcp_port, drain_seconds=5.0)
+    port = await server.__aenter__()
+    async with (
+        connect(f"127.0.0.1:{port}") as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{unused_tcp_port}") as probing,
+    ):
+        assert (await said(probing, LIVENESS), await said(probing)) == (SERVING, SERVING)
+        assert (await failure(probing.unary_unary(UNARY)(b"0"))).code() is grpc.StatusCode.UNIMPLEMENTED
+        call = channel.unary_unary(UNARY)(b"0.5")
+        await asyncio.sleep(0.2)
+        drained = asyncio.create_task(server.__aexit__(None, None, None))
+        await asyncio.sleep(0.1)
+        assert (await said(probing, LIVENESS), await said(probing)) == (SERVING, NOT_SERVING)
+        assert (await call).isdigit()
+        await drained
+        assert (await failure(HealthStub(probing).Check(HealthCheckRequest()))).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_taken_health_port_is_an_error_that_names_it() -> None:
+    async with serving() as port:
+        with pytest.raises(OSError, match=f"127.0.0.1:{port} for health checks"):
+            async with serving(health_port=port):
+                pass

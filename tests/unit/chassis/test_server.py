@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 import urllib.request
+from importlib.metadata import version
 
 import grpc
 import pytest
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 
 from shiwu.chassis.channel import connect
-from shiwu.chassis.metrics import observe_stage, timed_model, timed_store
+from shiwu.chassis.metrics import exporting, observe_build, timed_store
 from shiwu.chassis.server import running
 from shiwu.chassis.settings import ClientSettings, ServerSettings
 from tests.unit.chassis.echo_service import BIDI_STREAM, NAME, UNARY, add_echo
@@ -134,20 +137,82 @@ async def test_metrics_count_every_call_by_method_and_code(unused_tcp_port: int)
     assert not [name for name in after if "grpc.health" in name]
 
 
-async def test_stages_models_and_stores_are_timed(unused_tcp_port: int) -> None:
+async def test_stores_are_timed_and_states_are_asked_for_when_scraped(unused_tcp_port: int) -> None:
+    value = 1
+
+    def state() -> list[Metric]:
+        return [GaugeMetricFamily("test_state", "A state.", value)]
+
     async with echo(metrics_port=unused_tcp_port):
-        observe_stage("test-embed", 0.25)
-        with timed_model("test-net@1"):
-            pass
         with pytest.raises(ValueError), timed_store("test-search"):
             raise ValueError
-        seen = await asyncio.to_thread(scraped, unused_tcp_port)
-    assert seen['stage_seconds_sum{stage="test-embed"}'] == 0.25
-    assert seen['model_seconds_count{model="test-net@1",outcome="ok"}'] == 1
+        observe_build("test")
+        with exporting(state):
+            value = 2
+            seen = await asyncio.to_thread(scraped, unused_tcp_port)
+        gone = await asyncio.to_thread(scraped, unused_tcp_port)
     assert seen['store_seconds_count{operation="test-search",outcome="error"}'] == 1
+    assert seen[f'service_build_info{{service="test",version="{version("shiwu")}"}}'] == 1
+    assert seen["test_state"] == 2
+    assert "test_state" not in gone
+
+
+async def test_durations_carry_the_trace_of_their_call_for_those_who_ask(unused_tcp_port: int) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{unused_tcp_port}/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"}
+    )
+
+    def read() -> str:
+        with urllib.request.urlopen(request) as response:
+            assert response.headers["Content-Type"].startswith("application/openmetrics-text")
+            return response.read().decode()
+
+    async with echo(metrics_port=unused_tcp_port) as channel:
+        await channel.unary_unary(UNARY)(b"0.3", metadata=(("traceparent", f"00-{trace}-00f067aa0ba902b7-01"),))
+        text = await asyncio.to_thread(read)
+        plain = await asyncio.to_thread(scraped, unused_tcp_port)
+    [line] = [line for line in text.splitlines() if trace in line]
+    assert line.startswith("grpc_server_handling_seconds_bucket{")
+    assert 'le="0.5"' in line
+    assert not [name for name in plain if trace in name]
+
+
+async def test_the_health_is_a_metric(unused_tcp_port: int) -> None:
+    well = True
+
+    async def check() -> bool:
+        return well
+
+    settings = ServerSettings(port=0, metrics_port=unused_tcp_port)
+    async with running(NAME, add_echo, settings, {"test": check}):
+        assert (await asyncio.to_thread(scraped, unused_tcp_port))["grpc_server_serving"] == 1
+        well = False
+        await asyncio.sleep(1.5)
+        assert (await asyncio.to_thread(scraped, unused_tcp_port))["grpc_server_serving"] == 0
 
 
 async def test_the_metrics_port_is_free_again_afterwards(unused_tcp_port: int) -> None:
     for _ in range(2):
         async with echo(metrics_port=unused_tcp_port):
             await asyncio.to_thread(scraped, unused_tcp_port)
+
+
+async def test_a_connection_of_age_is_replaced_and_no_call_is_lost() -> None:
+    clients: set[str] = set()
+
+    async def answer(_request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        clients.add(context.peer())
+        await asyncio.sleep(float(_request))
+        return b"done"
+
+    add = adding(grpc.unary_unary_rpc_method_handler, answer)
+    settings = ServerSettings(port=0, max_connection_age_seconds=0.5)
+    async with running(NAME, add, settings) as port, connect(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary(f"/{NAME}/Method")
+        long = call(b"2")  # under way when its connection is to end
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            await asyncio.gather(*(call(b"0.01") for _ in range(4)))
+        assert await long == b"done"
+    assert len(clients) > 1, "the connection has lived for four times its age"

@@ -327,6 +327,8 @@ class TestGaps:
             assert answer.outcome == pb.OUTCOME_NOT_IN_CATALOGUE
             assert not answer.articles
             await mesh.stub.Scan(pb.ScanRequest(image=ROBOT))
+            tried = await mesh.stub.Scan(pb.ScanRequest(image=UNKNOWN, synthetic=True))
+            assert tried.outcome == pb.OUTCOME_NOT_IN_CATALOGUE, "and no gap, for nobody looks for it"
         (request,) = world.catalog.gaps
         assert isinstance(request, catalog_pb2.RecordGapRequest)
         assert (request.gap.scan_id, request.gap.category) == (answer.scan_id, answer.categories[0].category)
