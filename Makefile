@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/shiwu/v1/*.proto)
 
-.PHONY: demo up test bench loadtest chaos lint type proto proto-check images lock clean
+.PHONY: demo up test test-long bench loadtest chaos lint type proto proto-check images lock clean
 
 demo: $(VENV)/.serve
 	$(BIN)/python -m evaluation.demo
@@ -14,6 +14,10 @@ up: $(VENV)/.serve
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# What takes minutes: a real Milvus cluster (which needs apt-get), shards moved under scans.
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -m long -s
 
 # Speed: the steps of a scan, and what the mesh adds to it.
 bench: $(VENV)/.dev

@@ -51,8 +51,14 @@ class Envoy:
         binary = place / "envoy" / "_bin" / "envoy"
         binary.chmod(0o755)
         command = [
-            *(str(binary), "--config-path", str(config), "--concurrency", "1"),
-            *("--log-level", "warning", "--use-dynamic-base-id"),
+            str(binary),
+            "--config-path",
+            str(config),
+            "--concurrency",
+            "1",
+            "--log-level",
+            "warning",
+            "--use-dynamic-base-id",
         ]
         with (home / "envoy.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

@@ -31,7 +31,7 @@ from evaluation.programs import program, unpack_wheel
 REQUIREMENT = "milvus==2.3.5"  # the last release on PyPI whose wheel carries the server
 HOST = "127.0.0.1"
 # Servers on this machine are never asked through a proxy.
-_HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def install() -> Path:
@@ -163,7 +163,7 @@ class MilvusServer:
     def _not_ready(self) -> str | None:
         # Health alone says too little: after a crash it is fine long before a query is.
         try:
-            _HTTP.open(f"http://{HOST}:{self._metrics_port}/healthz", timeout=5).close()
+            HTTP.open(f"http://{HOST}:{self._metrics_port}/healthz", timeout=5).close()
             for collection in self._rest("collections"):
                 about = self._rest(f"collections/describe?collectionName={urllib.parse.quote(collection)}")
                 if about["load"] != "LoadStateNotLoad":
@@ -179,7 +179,7 @@ class MilvusServer:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "Authorization": "Bearer root:Milvus"}
         request = urllib.request.Request(f"{self.uri}/v1/vector/{path}", data, headers)
-        with closing(_HTTP.open(request, timeout=30)) as response:
+        with closing(HTTP.open(request, timeout=30)) as response:
             reply = json.load(response)
         if reply["code"] != 200:
             msg = f"{path}: {reply.get('message')}"

@@ -55,6 +55,15 @@ class PostgresServer:
         arguments = ("--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", f"--command={sql}")
         return self._run("psql", f"--host={self._directory}", "--username=postgres", database, *arguments)
 
+    def dump_and_restore(self, database: str) -> str:
+        """URL of a new database made from a dump of this one, by PostgreSQL's own programs."""
+        place = (f"--host={self._directory}", "--username=postgres")
+        url = self.create_database()
+        self._run("pg_dump", *place, "--format=custom", "--file=dump", database)
+        name = url.partition("@/")[2].partition("?")[0]
+        self._run("pg_restore", *place, "--clean", "--if-exists", f"--dbname={name}", "dump")
+        return url
+
     def start(self) -> None:
         """Returns when it answers."""
         with (self._directory / "log").open("ab") as log:

@@ -24,7 +24,8 @@ _METHODS: Final = {
     ("scan",): "RecordGap RecordFeedback",
     _WRITE: (
         "CreateProduct UpdateProduct CreateStyle UpdateStyle CreateArticle UpdateArticle "
-        "CreateOffer UpdateOffer DeleteOffer CreateReferenceImage DeleteReferenceImage ImportProducts"
+        "CreateOffer UpdateOffer DeleteOffer CreateReferenceImage DeleteReferenceImage "
+        "ReindexReferenceImages ImportProducts"
     ),
     # What takes other things with it and cannot be written again; and what people photographed.
     _ADMIN: "DeleteProduct DeleteStyle DeleteArticle ListGaps",

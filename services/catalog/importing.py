@@ -10,15 +10,18 @@ the same feed again changes nothing.
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.catalog.feed_survey import Seen
 from services.catalog.feeds import FeedRow, image_id
-from services.catalog.ingest import Ingest, model_for, reference_image
+from services.catalog.ingest import Ingest, reference_image, versions_for
+from services.catalog.peers import EmbeddingModel
 from services.catalog.resources import Batch, Product, Progress, ReferenceImage, RowProblem, Style
 from services.catalog.row_pictures import NewPicture, RowPictures, Task
 from services.catalog.store import CatalogStore
+from shiwu.vision.resize import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Importer:
         models = await self._ingest.models()
         categories = [products[entry.product_id].category for entry in entries]
         tasks = [
-            Task(entry.row, category, model_for(category, models))
+            Task(entry.row, category, versions_for(category, models))
             for entry, category in zip(entries, categories, strict=True)
         ]
         return await self._pictures.read(tasks, known)
@@ -100,15 +103,21 @@ class Importer:
         )
 
     async def _embedded(self, new: Sequence[NewPicture]) -> tuple[ReferenceImage, ...]:
-        images: list[ReferenceImage] = []
-        for model in {picture.model for picture in new}:
-            mine = [picture for picture in new if picture.model == model]
-            vectors = await self._ingest.embed([picture.crop.photo.pixels for picture in mine], model)
-            images += [
-                reference_image(picture.image_id, picture.product_id, picture.crop, model, vector, uri=picture.address)
-                for picture, vector in zip(mine, vectors, strict=True)
-            ]
-        return tuple(images)
+        crops: dict[EmbeddingModel, list[Image]] = defaultdict(list)
+        for picture in new:
+            for model, crop in picture.crops:
+                crops[model].append(crop)
+        vectors = {model: iter(await self._ingest.embed(mine, model)) for model, mine in crops.items()}
+        return tuple(
+            reference_image(
+                picture.image_id,
+                picture.product_id,
+                picture.picture,
+                [(model, next(vectors[model])) for model, _ in picture.crops],
+                uri=picture.address,
+            )
+            for picture in new
+        )
 
 
 def _products(entries: Sequence[Entry], stored: Mapping[str, Product]) -> dict[str, Product]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import groupby, islice
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from services.catalog.resources import IndexRecord
@@ -52,6 +52,19 @@ class Indexer:
             repaired, last = repaired + len(image_ids), image_ids[-1]
         return repaired
 
+    async def index_version(self, image_ids: Collection[str], model: str) -> None:
+        """Stores the images' vectors by one version of their model, and leaves the others as they are."""
+        for chunk in _chunks(sorted(image_ids)):
+            left = frozenset(chunk)
+            while left:
+                records = await self._store.index_records(left)
+                await self.forget(left - {record.image_id for record in records})
+                mine = [record for record in records if record.model == model]
+                if mine:
+                    await self._upsert(mine)
+                now = {record.image_id: record.revision for record in await self._store.index_records(left)}
+                left = frozenset(record.image_id for record in mine if now.get(record.image_id) != record.revision)
+
     async def find_missing(self, image_ids: Collection[str], model: str) -> frozenset[str]:
         """Those of these images that the index of this model does not hold, whatever their rows say."""
         missing: set[str] = set()
@@ -67,11 +80,9 @@ class Indexer:
         while left:
             records = await self._store.index_records(left)
             await self.forget(left - {record.image_id for record in records})
-            overtaken: frozenset[str] = frozenset()
             for group in _requests(records):
                 index_time = await self._upsert(group)
-                overtaken |= await self._store.mark_indexed(group, index_time, operation_id=operation_id)
-            left = overtaken
+            left = await self._store.mark_indexed(records, index_time, operation_id=operation_id)
         return index_time
 
     async def _upsert(self, records: Sequence[IndexRecord]) -> datetime:
@@ -94,13 +105,12 @@ class Indexer:
 
 
 def _requests(records: Collection[IndexRecord]) -> Iterator[list[IndexRecord]]:
-    """Records in groups that one call may hold: of one model, and not too many."""
-    for _, group in groupby(sorted(records, key=_model), key=_model):
-        yield from _chunks(group)
+    """Records in groups that one call may hold: of one model, and not too many.
 
-
-def _model(record: IndexRecord) -> str:
-    return record.model
+    The first model first: an empty shard serves the version that it gets first.
+    """
+    for model in dict.fromkeys(record.model for record in records):
+        yield from _chunks(record for record in records if record.model == model)
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

@@ -50,10 +50,10 @@ class Ingest:
         if existing is not None and existing.index_time is not None:
             msg = f"reference image {image_id!r} exists"
             raise AlreadyExistsError(msg)
-        model = model_for(product.category, await self._embedder.models())
-        crop = await self.crop(picture, product.category, model)
-        [vector] = await self.embed([crop], model)
-        image = reference_image(image_id, product_id, picture, model, vector, uri)
+        versions = versions_for(product.category, await self._embedder.models())
+        crops = await self.crops(picture, product.category, versions)
+        vectors = [(model, (await self.embed([crop], model))[0]) for model, crop in zip(versions, crops, strict=True)]
+        image = reference_image(image_id, product_id, picture, vectors, uri)
         await self._store.write(Batch(images=(image,)))
         await self._index.index([image_id])
         return await self._store.get_image(image_id)
@@ -62,10 +62,10 @@ class Ingest:
         """The embedder's models."""
         return await self._embedder.models()
 
-    async def crop(self, picture: Picture, category: str, model: EmbeddingModel) -> Image:
-        """The product in the picture. InvalidInputError if the detector refuses the picture."""
-        found = await self._detector.detect(picture.photo.pixels)
-        return await asyncio.to_thread(crop_for, picture.photo.pixels, main_product(found, category), model)
+    async def crops(self, picture: Picture, category: str, models: Sequence[EmbeddingModel]) -> list[Image]:
+        """The product in the picture, for each model. InvalidInputError if the detector refuses the picture."""
+        found = main_product(await self._detector.detect(picture.photo.pixels), category)
+        return [await asyncio.to_thread(crop_for, picture.photo.pixels, found, model) for model in models]
 
     async def embed(self, crops: Sequence[Image], model: EmbeddingModel) -> list[bytes]:
         """The vectors of crops, in their order."""
@@ -119,10 +119,21 @@ def model_for(category: str, models: Sequence[EmbeddingModel]) -> EmbeddingModel
     return next((model for model in models if category in model.categories), models[0])
 
 
+def versions_for(category: str, models: Sequence[EmbeddingModel]) -> list[EmbeddingModel]:
+    """The model that embeds products of this category, and after it the other versions of it that the embedder runs.
+
+    While a new version takes over from an old one, pictures get a vector by each.
+    """
+    own = model_for(category, models)
+    name = own.model.partition("@")[0]
+    return [own, *(model for model in models if model.model != own.model and model.model.partition("@")[0] == name)]
+
+
 def reference_image(
-    image_id: str, product_id: str, picture: Picture, model: EmbeddingModel, vector: bytes, uri: str
+    image_id: str, product_id: str, picture: Picture, vectors: Sequence[tuple[EmbeddingModel, bytes]], uri: str
 ) -> ReferenceImage:
-    """The row of a picture."""
+    """The row of a picture. vectors: by its own model first, then by other versions of that."""
+    (model, vector), *others = vectors
     return ReferenceImage(
         image_id,
         product_id,
@@ -132,4 +143,5 @@ def reference_image(
         height=picture.photo.height,
         model=model.model,
         vector=vector,
+        others=tuple((each.model, made) for each, made in others),
     )

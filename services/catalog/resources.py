@@ -55,6 +55,8 @@ class ReferenceImage:
     """Set by the store: counts the changes of this row, so that a writer notices that another one was faster."""
     vector: bytes = field(default=b"", repr=False)
     """Little-endian float32, unit length. Kept so that the index can be rebuilt. Empty in what the store returns."""
+    others: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    """Models and vectors of the same picture by other versions of the model. Empty in what the store returns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from services.catalog import pictures
 from services.catalog.feeds import FeedRow, image_id
 from services.catalog.ingest import Ingest
@@ -16,6 +18,7 @@ from services.catalog.picture_sources import PictureError, PictureSource
 from services.catalog.resources import ReferenceImage, RowProblem
 from shiwu.chassis.errors import InvalidInputError
 from shiwu.vision.decode import ImageError, Limits
+from shiwu.vision.resize import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,10 @@ class NewPicture:
     image_id: str
     product_id: str
     address: str
-    crop: pictures.Picture
-    """Its pixels are the product's only: the whole pictures of a batch would fill the memory."""
-    model: EmbeddingModel
+    picture: pictures.Picture
+    """Without its pixels: the whole pictures of a batch would fill the memory."""
+    crops: Sequence[tuple[EmbeddingModel, Image]]
+    """The product, for each model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Task:
 
     row: FeedRow
     category: str
-    model: EmbeddingModel
+    models: Sequence[EmbeddingModel]
+    """The versions of the model."""
 
 
 class RowPictures:
@@ -78,16 +83,18 @@ class RowPictures:
                 data = await self._source.read(address)
                 digest = hashlib.sha256(data).hexdigest()
                 stored = known.get(key)
-                if stored is not None and (stored.sha256, stored.model) == (digest, task.model.model):
+                # By any version that runs: what the others lack is the re-embedding's to add.
+                if stored is not None and stored.sha256 == digest and stored.model in {m.model for m in task.models}:
                     return _Read(digest, None)
                 picture = await asyncio.to_thread(pictures.from_file, data, self._limits)
-                crop = await self._ingest.crop(picture, task.category, task.model)
+                crops = await self._ingest.crops(picture, task.category, task.models)
             except PictureError as error:
                 return _problem(task.row, address, str(error))
             except (ImageError, InvalidInputError) as error:
                 return _problem(task.row, address, f"is not usable: {error}")
-        photo = dataclasses.replace(picture.photo, pixels=crop)
-        return _Read(digest, NewPicture(key, product_id, address, pictures.Picture(photo, digest), task.model))
+        photo = dataclasses.replace(picture.photo, pixels=np.empty((0, 0, 3), np.uint8))
+        made = list(zip(task.models, crops, strict=True))
+        return _Read(digest, NewPicture(key, product_id, address, pictures.Picture(photo, digest), made))
 
 
 def _raised(result: _Read | RowProblem | BaseException) -> _Read | RowProblem:

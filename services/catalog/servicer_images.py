@@ -30,6 +30,7 @@ from shiwu.wire.ids import check_id
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _TRIES = 10
+_MOST = 1000
 _FORMATS: dict[int, FeedFormat | None] = {
     pb.FEED_FORMAT_UNSPECIFIED: None,
     pb.FEED_FORMAT_CSV: "csv",
@@ -87,6 +88,16 @@ class ImageMethods:
                 return Empty()
         msg = f"reference image {image_id!r} keeps changing"
         raise UnavailableError(msg)
+
+    async def ReindexReferenceImages(
+        self, request: pb.ReindexReferenceImagesRequest, context: Context
+    ) -> pb.ReindexReferenceImagesResponse:
+        if not 1 <= len(request.image_ids) <= _MOST:
+            msg = f"has {len(request.image_ids)} entries; expected 1 to {_MOST}"
+            raise InvalidInputError(msg, field="image_ids")
+        image_ids = {check_id(each, f"image_ids[{i}]") for i, each in enumerate(request.image_ids)}
+        await self._indexer.index(image_ids)
+        return pb.ReindexReferenceImagesResponse(images=len(await self._store.find_images(image_ids)))
 
     async def ImportProducts(self, request: pb.ImportProductsRequest, context: Context) -> operations_pb2.Operation:
         if request.format not in _FORMATS:

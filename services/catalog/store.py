@@ -175,7 +175,10 @@ class CatalogStore(Protocol):
         ...
 
     async def index_records(self, image_ids: Collection[str]) -> list[IndexRecord]:
-        """What the index should hold for these images, without those that do not exist."""
+        """What the index should hold for these images, without those that do not exist.
+
+        A record for each version of the model that there is a vector of, those of the images' own models first.
+        """
         ...
 
     async def mark_indexed(
@@ -189,6 +192,30 @@ class CatalogStore(Protocol):
 
     async def pending_images(self, *, after: str, limit: int, product_id: str = "") -> list[str]:
         """Ids of images, of `product_id` or all, that the index does not hold as they stand here."""
+        ...
+
+    async def images_without(self, model: str, *, after: str, limit: int) -> list[ReferenceImage]:
+        """Images by other versions of the model, of which there is no vector by this one."""
+        ...
+
+    async def images_with(self, model: str, *, after: str, limit: int) -> list[str]:
+        """Ids of images by other versions of the model, of which there is a vector by this one, too."""
+        ...
+
+    async def add_vectors(self, model: str, vectors: Mapping[str, tuple[str, bytes]]) -> None:
+        """Keeps vectors by another version of the model than the images' own.
+
+        vectors: by image, with the `sha256` of the picture that it was made of. One of a picture that is another one
+        by now, or is gone, or has a vector by this version, is left out.
+        """
+        ...
+
+    async def promote(self, model: str, image_ids: Collection[str]) -> None:
+        """Makes this version the own model of those images that have a vector by it; what was it becomes another."""
+        ...
+
+    async def remove_vectors(self, model: str, image_ids: Collection[str]) -> None:
+        """Forgets the images' vectors by a version that is not their own model."""
         ...
 
     async def backlog(self) -> Backlog:

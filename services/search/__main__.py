@@ -12,7 +12,7 @@ from services.search.milvus import MilvusStore
 from services.search.milvus_connection import MilvusConnection
 from services.search.servicer import SearchService
 from services.search.settings import Settings
-from services.search.shards import Shard, ShardMap, read_shard_map
+from services.search.shards import Shard, ShardMap, address, read_shard_map
 from shiwu.chassis.audit import AuditLog
 from shiwu.chassis.metrics import exporting
 from shiwu.chassis.process import run, until_signalled
@@ -31,22 +31,33 @@ def shard_map(settings: Settings) -> ShardMap:
 
 def stores(shards: ShardMap, settings: Settings) -> Iterator[tuple[Shard, MilvusStore]]:
     """Each shard with its store; shards at one endpoint share a connection. To be called in the event loop."""
-    connections: dict[str, MilvusConnection] = {}
-    for shard in shards.shards:
-        if shard.endpoint not in connections:
-            connections[shard.endpoint] = MilvusConnection(
-                shard.endpoint,
-                address=shard.address,
+    connections: dict[tuple[str, bool], MilvusConnection] = {}
+
+    def connection(endpoint: str, *, second: bool) -> MilvusConnection:
+        if (endpoint, second) not in connections:
+            connections[endpoint, second] = MilvusConnection(
+                endpoint,
+                address=address(endpoint),
                 token=settings.token.get_secret_value(),
                 seconds=settings.attempt_seconds,
             )
-        yield shard, MilvusStore(shard, connections[shard.endpoint])
+        return connections[endpoint, second]
+
+    for shard in shards.shards:
+        first = connection(shard.endpoint, second=False)
+        if shard.is_lite or not settings.hedge_share:
+            yield shard, MilvusStore(shard, first)
+        else:
+            again = connection(shard.second or shard.endpoint, second=True)
+            yield shard, MilvusStore(shard, first, again, settings.hedge_share)
 
 
 async def main(settings: Settings) -> None:
     """Serves until the process is told to end."""
+    shards = shard_map(settings)
     index = ShardedIndex(
-        stores(shard_map(settings), settings),
+        stores(shards, settings),
+        moves=shards.moves,
         search_seconds=settings.search_seconds,
         write_seconds=settings.write_seconds,
         probe_seconds=settings.probe_seconds,

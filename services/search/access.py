@@ -16,10 +16,16 @@ TABLE: Final = AccessTable(
         f"{_SERVICE}FindMissing": ("catalog:write",),
         f"{_SERVICE}Upsert": ("catalog:write",),
         f"{_SERVICE}Delete": ("catalog:write",),
+        f"{_SERVICE}ListRecords": ("catalog:write",),
         f"{_SERVICE}ServeModel": ("admin",),
+        f"{_SERVICE}DropModel": ("admin",),
+        f"{_SERVICE}PruneShards": ("admin",),
     },
-    callers={"gateway": ("scan",), "catalog": ("catalog:write",)},
+    callers={"gateway": ("scan",), "catalog": ("catalog:write", "admin")},
 )
 
 # The catalogue audits what it is told to write; what changes every answer at once is said here alone.
-AUDITED: Final[dict[str, Naming]] = {f"{_SERVICE}ServeModel": lambda message: [getattr(message, "model", "")]}
+AUDITED: Final[dict[str, Naming]] = {
+    f"{_SERVICE}{method}": lambda message: [getattr(message, "model", "")]
+    for method in ("ServeModel", "DropModel", "PruneShards")
+}

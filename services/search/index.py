@@ -5,27 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from services.search.grouping import nearest_products
-from services.search.shards import Shard
-from services.search.store import Hit, ModelIndex, OtherModelError, Record, Vector, VectorStore, split_model
+from services.search.operations import ShardOperations
+from services.search.shards import Move, Shard
+from services.search.store import Hit, OtherModelError, Record, Vector, VectorStore
 from services.search.watch import WatchedShard
-from shiwu.chassis.errors import (
-    DeadlineError,
-    InvalidInputError,
-    PreconditionError,
-    ServiceError,
-    UnavailableError,
-)
+from shiwu.categories import CATEGORIES
+from shiwu.chassis.errors import DeadlineError, InvalidInputError, ServiceError, UnavailableError
 
-_T = TypeVar("_T")
 _PROBE_PATIENCE = 2.5  # a probe may take so many times as long as a search, since it may have to load collections
-_Job = tuple[WatchedShard, Callable[[], Awaitable[_T]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +31,19 @@ class ShardAnswer:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class ShardState:
-    """What one shard holds, each index with its number of pictures; or why it does not answer."""
-
-    shard: Shard
-    indexes: Sequence[tuple[ModelIndex, int]]
-    error: ServiceError | None
-
-
-class ShardedIndex:
+class ShardedIndex(ShardOperations):
     """All shards as one index. Models are named name@version throughout."""
 
     def __init__(
         self,
         stores: Iterable[tuple[Shard, VectorStore]],
         *,
+        moves: Sequence[Move] = (),
         search_seconds: float = 4.0,
         write_seconds: float = 60.0,
         probe_seconds: float = 5.0,
     ) -> None:
-        """stores: each shard with what keeps it; every category is in one of them.
+        """stores: each shard with what keeps it; every category is in one of them. moves: what is being moved.
 
         search_seconds: how long a search waits for a shard. write_seconds: the same for a write, which may have to make
         a collection first. probe_seconds: between looks at a shard that answers; a lost one is looked at every second.
@@ -68,7 +53,10 @@ class ShardedIndex:
             WatchedShard(shard, store, probe_timeout=_PROBE_PATIENCE * search_seconds, probe_seconds=probe_seconds)
             for shard, store in stores
         ]
-        self._home = {category: each for each in self._shards for category in each.shard.categories}
+        self.moves = tuple(moves)
+        self._places = self._placed()
+        # Shards that may hold more than is searched in them.
+        self._mixed = {name for move in moves for name in (move.source, move.target)}
         self._search_seconds = search_seconds
         self._write_seconds = write_seconds
         self._writing: set[str] = set()
@@ -129,8 +117,9 @@ class ShardedIndex:
         """
 
         async def nearest(each: WatchedShard) -> list[Hit]:
-            wanted = tuple(category for category in each.shard.categories if category in categories)
-            only = () if len(wanted) == len(each.shard.categories) else wanted
+            own = each.shard.categories
+            wanted = tuple(category for category in own if not categories or category in categories)
+            only = () if len(wanted) == len(own) and each.shard.name not in self._mixed else wanted
 
             async def nearest_pictures(limit: int) -> list[Hit]:
                 return await each.store.search(
@@ -139,7 +128,7 @@ class ShardedIndex:
 
             return await (nearest_products(nearest_pictures, top_k) if group_by_product else nearest_pictures(top_k))
 
-        asked = [each for each in self._shards if not categories or set(each.shard.categories) & set(categories)]
+        asked = [each for each in self._shards if set(each.shard.categories) & set(categories or CATEGORIES)]
         answers = await asyncio.gather(*(self._answer(each, nearest) for each in asked))
         _check_answers(answers)
         return answers
@@ -154,15 +143,16 @@ class ShardedIndex:
         _check_records(records, await self.dimension(model))
         batches: dict[WatchedShard, list[Record]] = defaultdict(list)
         for record in records:
-            batches[self._home[record.category]].append(record)
+            for place in self._places[record.category]:
+                batches[place].append(record)
 
         async def put(each: WatchedShard, batch: Sequence[Record]) -> set[str]:
             await each.store.upsert(model, batch)
             return set()
 
         async def strays(each: WatchedShard) -> set[str]:
-            elsewhere = [record.image_id for record in records if self._home[record.category] is not each]
-            return await each.store.find(model, elsewhere) if elsewhere else set()
+            elsewhere = [record.image_id for record in records if each not in self._places[record.category]]
+            return set(await each.store.find(model, elsewhere)) if elsewhere else set()
 
         async with self._exclusively({record.image_id for record in records}):
             jobs = [(each, partial(put, each, batch)) for each, batch in batches.items()]
@@ -172,7 +162,7 @@ class ShardedIndex:
             leaving = [(each, sorted(ids)) for (each, _), ids in zip(jobs, found, strict=True) if ids]
             await self._run([(each, partial(each.store.delete, ids, model)) for each, ids in leaving])
             indexes = [index for each in batches for index in await each.store.indexes()]
-        return all(index.serving for index in indexes if index.model == model)
+        return all(index.searchable for index in indexes if index.model == model)
 
     async def delete(self, image_ids: Sequence[str]) -> None:
         """Removes pictures from every shard and every model's index; returns when no search finds them.
@@ -183,53 +173,28 @@ class ShardedIndex:
             await self._run([(each, partial(each.store.delete, image_ids)) for each in self._shards])
 
     async def find_missing(self, model: str, image_ids: Sequence[str]) -> list[str]:
-        """Those of the pictures that no shard holds for the model, in their order.
+        """Those of the pictures that are not in exactly the shards that their category is kept in, in their order.
+
+        Storing them puts that right.
 
         Raises UnavailableError or DeadlineError if a shard does not answer.
         """
         found = await self._run([(each, partial(each.store.find, model, image_ids)) for each in self._shards])
-        stored: set[str] = set().union(*found)
-        return [image_id for image_id in image_ids if image_id not in stored]
+        held: dict[str, dict[WatchedShard, str]] = defaultdict(dict)
+        for each, stored in zip(self._shards, found, strict=True):
+            for image_id, category in stored.items():
+                held[image_id][each] = category
+        return [image_id for image_id in image_ids if not self._is_in_place(held.get(image_id, {}))]
 
-    async def serve(self, model: str) -> None:
-        """Answers searches for the model from this version, and drops its other versions.
+    def _placed(self) -> dict[str, list[WatchedShard]]:
+        """Where each category is written: where it is searched first, and while it is moved in the other shard too."""
+        places = {category: [each] for each in self._shards for category in each.shard.categories}
+        return places | {move.category: [self._named(name) for name in move.places] for move in self.moves}
 
-        Raises PreconditionError if this version lacks pictures that the served one has, UnavailableError or
-        DeadlineError if a shard does not answer; repeating the call completes it.
-        """
-        holding = [each for each, count in await self._counts(model) if count is not None]
-        await self._run([(each, partial(each.store.serve, model)) for each in holding])
-
-    async def describe(self) -> list[ShardState]:
-        """What every shard holds."""
-
-        async def state(each: WatchedShard) -> ShardState:
-            async def counted() -> list[tuple[ModelIndex, int]]:
-                return [(index, await each.store.count(index.model)) for index in await each.store.indexes()]
-
-            try:
-                return ShardState(each.shard, await each.within(self._search_seconds, counted), None)
-            except ServiceError as error:
-                return ShardState(each.shard, [], error)
-
-        return await asyncio.gather(*(state(each) for each in self._shards))
-
-    async def _counts(self, model: str) -> list[tuple[WatchedShard, int | None]]:
-        """Pictures of the model version in each shard; None in shards that hold no version of it."""
-        name = split_model(model)[0]
-        counts: list[tuple[WatchedShard, int | None]] = []
-        for each in self._shards:
-            versions = [index for index in await each.store.indexes() if split_model(index.model)[0] == name]
-            count = await each.store.count(model)
-            for index in versions:
-                if index.serving and (served := await each.store.count(index.model)) > count:
-                    msg = f"shard {each.shard.name} holds {served} pictures of {index.model}, but {count} of {model}"
-                    raise PreconditionError(msg)
-            counts.append((each, count if any(index.model == model for index in versions) else None))
-        if all(count is None for _, count in counts):
-            msg = f"no shard holds pictures of {model}"
-            raise PreconditionError(msg)
-        return counts
+    def _is_in_place(self, held: Mapping[WatchedShard, str]) -> bool:
+        """Whether a picture is where it belongs. held: the shards that hold it, each with the category it has there."""
+        categories = set(held.values())
+        return len(categories) == 1 and set(held) == set(self._places[categories.pop()])
 
     async def _answer(self, each: WatchedShard, ask: Callable[[WatchedShard], Awaitable[list[Hit]]]) -> ShardAnswer:
         start = time.perf_counter()
@@ -238,24 +203,13 @@ class ShardedIndex:
         if failure is None:
             try:
                 hits = await each.within(self._search_seconds, partial(ask, each))
+                each.latency.note(time.perf_counter() - start)
             except (OtherModelError, DeadlineError) as error:
                 failure = error
             except UnavailableError as error:
                 failure = error
                 each.lose(error)
         return ShardAnswer(each.shard.name, hits, failure, time.perf_counter() - start)
-
-    async def _run(self, jobs: Sequence[_Job[_T]]) -> list[_T]:
-        # All to their ends, so that nothing is still being written when the error is told.
-        results = await asyncio.gather(
-            *(each.within(self._write_seconds, do) for each, do in jobs), return_exceptions=True
-        )
-        done: list[_T] = []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            done.append(result)
-        return done
 
     @asynccontextmanager
     async def _exclusively(self, image_ids: set[str]) -> AsyncIterator[None]:

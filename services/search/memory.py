@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.search.store import Hit, ModelIndex, Record, Vector, check_dimension, served_index, split_model
+from services.search.store import (
+    Hit,
+    ModelIndex,
+    Page,
+    Record,
+    Vector,
+    check_dimension,
+    check_droppable,
+    served_index,
+    split_model,
+)
 from shiwu.chassis.errors import PreconditionError
 
 
@@ -18,6 +28,7 @@ class MemoryStore:
         self._records: dict[str, dict[str, Record]] = {}
         self._dimensions: dict[str, int] = {}
         self._serving: dict[str, str] = {}
+        self._retiring: set[str] = set()
 
     async def probe(self) -> None:
         return
@@ -29,6 +40,7 @@ class MemoryStore:
                 collection=f"{self._shard}/{model}",
                 dimension=self._dimensions[model],
                 serving=self._serving[split_model(model)[0]] == model,
+                retiring=model in self._retiring,
             )
             for model in self._records
         ]
@@ -71,17 +83,33 @@ class MemoryStore:
             for image_id in image_ids:
                 records.pop(image_id, None)
 
-    async def find(self, model: str, image_ids: Sequence[str]) -> set[str]:
-        return self._records.get(model, {}).keys() & set(image_ids)
+    async def find(self, model: str, image_ids: Sequence[str]) -> dict[str, str]:
+        stored = self._records.get(model, {})
+        return {image_id: stored[image_id].category for image_id in image_ids if image_id in stored}
+
+    async def page(self, model: str, *, after: str, limit: int) -> Page:
+        stored = self._records.get(model, {})
+        keys = sorted(key for key in stored if key > after)
+        found = [stored[key] for key in keys[:limit]]
+        return Page(found, found[-1].image_id if found else "")
+
+    async def prune(self, categories: Sequence[str]) -> None:
+        for model, records in self._records.items():
+            self._records[model] = {key: each for key, each in records.items() if each.category not in categories}
 
     async def serve(self, model: str) -> None:
         if model not in self._records:
             msg = f"shard {self._shard} holds nothing of {model}"
             raise PreconditionError(msg)
         name = split_model(model)[0]
-        self._serving[name] = model
-        for other in [each for each in self._records if split_model(each)[0] == name and each != model]:
-            del self._records[other]
+        if self._serving[name] != model:
+            self._retiring = (self._retiring | {self._serving[name]}) - {model}
+            self._serving[name] = model
+
+    async def drop(self, model: str) -> None:
+        check_droppable(self._shard, await self.indexes(), model)
+        self._records.pop(model, None)
+        self._retiring.discard(model)
 
     async def close(self) -> None:
         return

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from prometheus_client import Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from services.search.index import ShardAnswer, ShardedIndex, ShardState
+from services.search.index import ShardAnswer, ShardedIndex
+from services.search.operations import ShardState
 from shiwu.chassis.metrics import BUCKETS, exemplar
 
 _SEARCH = Histogram(

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-import pybase64
 from pymilvus import AsyncMilvusClient
 
+from services.search import milvus_consistency as consistency
 from services.search import milvus_schema as schema
+from services.search.hedging import Hedge
 from services.search.milvus_connection import MilvusConnection, MissingCollectionError
+from services.search.milvus_rows import any_of, to_hits, to_record, to_row
 from services.search.shards import Shard
-from services.search.store import Hit, ModelIndex, Record, Vector, check_dimension, served_index, split_model
+from services.search.store import (
+    Hit,
+    ModelIndex,
+    Page,
+    Record,
+    Vector,
+    check_dimension,
+    check_droppable,
+    served_index,
+)
 from shiwu.chassis.errors import PreconditionError, UnavailableError
 
 _T = TypeVar("_T")
 _WRITE_SECONDS = 10.0
+_PRUNED_AT_ONCE = 1000
 _DEFINITION_SECONDS = 30.0  # making and loading a collection takes a server 3 s
 _FACTS = ["product_id", "style_id", "category"]
-# Rows that Milvus acknowledged become visible with the next time tick, 0.2 s; a query at this level waits for it.
-_WAIT = {"consistency_level": "Strong"}
-# Searches do not: what was acknowledged by us has been waited for. But a server that was killed answers before it has
-# read its log again: this level makes it wait until it is at most seconds behind, where "Eventually" finds nothing and
-# says so without an error.
-_AT_ONCE = {"consistency_level": "Bounded"}
 
 
 class MilvusStore:
@@ -38,9 +44,14 @@ class MilvusStore:
     so several search services can share a Milvus.
     """
 
-    def __init__(self, shard: Shard, connection: MilvusConnection) -> None:
+    def __init__(
+        self, shard: Shard, connection: MilvusConnection, second: MilvusConnection | None = None, hedge: float = 0.0
+    ) -> None:
+        """second: another way to the same Milvus. hedge: the share of searches that may be repeated there."""
         self._shard = shard
         self._connection = connection
+        self._second = second
+        self._hedge = Hedge(hedge)
         self._known: dict[str, ModelIndex] | None = None
         self._unflushed: set[str] = set()
         self._building: dict[str, asyncio.Future[None]] = {}
@@ -48,7 +59,7 @@ class MilvusStore:
     async def probe(self) -> None:
         await self._refresh()
         for index in await self.indexes():
-            if index.serving:
+            if index.searchable:
                 axis = np.eye(1, index.dimension, dtype=np.float32)[0]
                 await self._search(index, axis, limit=1, categories=(), include_vectors=False)
         # Milvus Lite does not flush small collections itself, and takes up to four times as long to search them.
@@ -91,7 +102,7 @@ class MilvusStore:
                 index = await self._create(model, records[0].vector.size)
             for record in records:
                 check_dimension(index, record.vector)
-            rows = [_row(record) for record in records]
+            rows = [to_row(record) for record in records]
             await self._connection.call(
                 "upsert",
                 lambda client, timeout: client.upsert(index.collection, rows, timeout=timeout),
@@ -104,63 +115,102 @@ class MilvusStore:
                     f"shard {self._shard.name}: {len(records) - len(visible)} pictures were removed while being stored"
                 )
                 raise UnavailableError(msg)
+            await consistency.reach(self._shard.replicas)
 
         await self._fresh(stored)
 
     async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
         async def deleted() -> None:
+            await self._notice_others()
             indexes = [each for each in await self.indexes() if model in (None, each.model)]
             await asyncio.gather(*(self._delete(index.collection, image_ids) for index in indexes))
+            await consistency.reach(self._shard.replicas)
 
         await self._fresh(deleted)
 
-    async def find(self, model: str, image_ids: Sequence[str]) -> set[str]:
-        async def found() -> set[str]:
+    async def find(self, model: str, image_ids: Sequence[str]) -> dict[str, str]:
+        async def found() -> dict[str, str]:
+            if await self._index(model) is None:
+                await self._notice_others()
             index = await self._index(model)
-            return set() if index is None else await self._stored(index.collection, image_ids)
+            return {} if index is None else await self._stored(index.collection, image_ids)
 
         return await self._fresh(found)
+
+    async def page(self, model: str, *, after: str, limit: int) -> Page:
+        async def found() -> Page:
+            index = await self._index(model)
+            if index is None:
+                return Page([], "")
+            chosen = f"{schema.KEY} > {json.dumps(after, ensure_ascii=False)}"
+            fields = [schema.KEY, *_FACTS, schema.COPY]
+            in_order = consistency.in_order(lite=self._shard.is_lite)
+            rows = await self._query(index.collection, chosen, fields, limit=limit, **in_order)
+            # Each log channel may have returned so many.
+            records = sorted(map(to_record, rows), key=lambda record: record.image_id)[:limit]
+            return Page(records, records[-1].image_id if records else "")
+
+        return await self._fresh(found)
+
+    async def prune(self, categories: Sequence[str]) -> None:
+        async def pruned() -> None:
+            chosen = any_of("category", categories)
+            await self._notice_others()
+            for index in await self.indexes():
+                # By keys: deletion by any other field needs a newer Milvus.
+                while rows := await self._query(index.collection, chosen, [schema.KEY], limit=_PRUNED_AT_ONCE):
+                    await self._delete(index.collection, [row[schema.KEY] for row in rows])
+
+        await self._fresh(pruned)
 
     async def serve(self, model: str) -> None:
         await self._refresh()
         if await self._index(model) is None:
             msg = f"shard {self._shard.name} holds nothing of {model}"
             raise PreconditionError(msg)
-        name = split_model(model)[0]
-        others = [each.collection for each in await self.indexes() if split_model(each.model)[0] == name]
-        others.remove(schema.collection_name(self._shard.name, model))
-        await self._connection.call(
-            "serve",
-            lambda client, timeout: schema.serve(client, timeout, self._shard.name, model, others),
-            seconds=_DEFINITION_SECONDS,
-        )
+        await self._connection.define(lambda client: schema.serve(client, _DEFINITION_SECONDS, self._shard.name, model))
+        await self._refresh()
+
+    async def drop(self, model: str) -> None:
+        await self._refresh()
+        check_droppable(self._shard.name, await self.indexes(), model)
+        await self._connection.define(lambda client: schema.drop(client, _DEFINITION_SECONDS, self._shard.name, model))
         await self._refresh()
 
     async def close(self) -> None:
         for task in [*self._building.values()]:
             task.cancel()
         await self._connection.close()
+        if self._second is not None:
+            await self._second.close()
 
     async def _search(
         self, index: ModelIndex, vector: Vector, *, limit: int, categories: Sequence[str], include_vectors: bool
     ) -> list[Hit]:
         fields = [*_FACTS, schema.COPY] if include_vectors else _FACTS
         parameters = {"metric_type": schema.METRIC, "params": {"ef": max(self._shard.index.ef, limit)}}
-        found = await self._connection.call(
-            "search",
-            lambda client, timeout: client.search(
+
+        async def ask(client: AsyncMilvusClient, timeout: float) -> Any:  # noqa: ASYNC109 (Milvus' own)
+            return await client.search(
                 index.collection,
                 data=[vector],
                 anns_field=schema.VECTOR,
-                filter=_any_of("category", categories) if categories else "",
+                filter=any_of("category", categories) if categories else "",
                 limit=limit,
                 output_fields=fields,
                 search_params=parameters,
                 timeout=timeout,
-                **_AT_ONCE,
-            ),
-        )
-        return _hits(found[0])
+                **consistency.of_searches(self._shard.replicas),
+            )
+
+        connection, second = self._connection, self._second
+        if second is None:
+            found = await connection.call("search", ask)
+        else:
+            found = await self._hedge.call(
+                partial(connection.call, "search", ask), partial(second.call, "search_again", ask)
+            )
+        return to_hits(found[0])
 
     async def _flush(self, collection: str) -> None:
         await self._connection.call(
@@ -168,7 +218,7 @@ class MilvusStore:
         )
 
     async def _delete(self, collection: str, image_ids: Sequence[str]) -> None:
-        chosen = _any_of(schema.KEY, image_ids)
+        chosen = any_of(schema.KEY, image_ids)
         await self._connection.call(
             "delete",
             lambda client, timeout: client.delete(collection, filter=chosen, timeout=timeout),
@@ -178,15 +228,15 @@ class MilvusStore:
             msg = f"shard {self._shard.name}: {len(left)} pictures were stored again while being deleted"
             raise UnavailableError(msg)
 
-    async def _stored(self, collection: str, image_ids: Sequence[str]) -> set[str]:
-        rows = await self._query(collection, _any_of(schema.KEY, image_ids), [schema.KEY])
-        return {row[schema.KEY] for row in rows}
+    async def _stored(self, collection: str, image_ids: Sequence[str]) -> dict[str, str]:
+        rows = await self._query(collection, any_of(schema.KEY, image_ids), [schema.KEY, "category"])
+        return {row[schema.KEY]: row["category"] for row in rows}
 
-    async def _query(self, collection: str, chosen: str, fields: list[str]) -> list[dict[str, Any]]:
+    async def _query(self, collection: str, chosen: str, fields: list[str], **options: Any) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = await self._connection.call(
             "query",
             lambda client, timeout: client.query(
-                collection, filter=chosen, output_fields=fields, timeout=timeout, **_WAIT
+                collection, filter=chosen, output_fields=fields, timeout=timeout, **consistency.LATEST, **options
             ),
             seconds=_WRITE_SECONDS,
         )
@@ -233,6 +283,14 @@ class MilvusStore:
             stored = await self._connection.call("read", read)
         self._known = {each.index.model: each.index for each in stored}
 
+    async def _notice_others(self) -> None:
+        """Reads anew what exists if another search service has made a collection: a delete must reach it."""
+        stored = await self._connection.call(
+            "names", lambda client, timeout: schema.names(client, timeout, self._shard.name)
+        )
+        if stored != {index.collection for index in await self.indexes()}:
+            await self._refresh()
+
     async def _fresh(self, do: Callable[[], Awaitable[_T]]) -> _T:
         """The result of `do`; once more, with what exists read anew, if a collection was missing."""
         try:
@@ -240,38 +298,3 @@ class MilvusStore:
         except MissingCollectionError:
             await self._refresh()
             return await do()
-
-
-def _row(record: Record) -> dict[str, Any]:
-    return {
-        schema.KEY: record.image_id,
-        "product_id": record.product_id,
-        "style_id": record.style_id,
-        "category": record.category,
-        schema.VECTOR: record.vector,
-        schema.COPY: pybase64.b64encode_as_string(record.vector.astype("<f4").tobytes()),
-    }
-
-
-def _hits(found: Any) -> list[Hit]:
-    # `ids`, `distances` and `get_raw_item` spare the client's conversion of every hit into objects of its own.
-    hits = []
-    for position, (image_id, similarity) in enumerate(zip(found.ids, found.distances, strict=True)):
-        facts = found.get_raw_item(position)["entity"]
-        copy = facts.get(schema.COPY)
-        hits.append(
-            Hit(
-                image_id,
-                facts["product_id"],
-                facts["style_id"],
-                facts["category"],
-                min(1.0, max(-1.0, similarity)),
-                pybase64.b64decode(copy) if copy else b"",
-            )
-        )
-    return hits
-
-
-def _any_of(field: str, values: Iterable[str]) -> str:
-    # Milvus' string literals take JSON's escapes.
-    return f"{field} in [{', '.join(json.dumps(value, ensure_ascii=False) for value in values)}]"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +41,21 @@ def collection_name(shard: str, model: str) -> str:
     return f"{alias_name(shard, name)}__{version.replace('.', '_')}"
 
 
+def _retiring(collection: str) -> str:
+    """The alias that marks a collection which was served before."""
+    return f"{collection}__retiring"
+
+
 def _model(shard: str, collection: str) -> str | None:
     parts = collection.split("__")
     if len(parts) != 3 or parts[0] != f"{_PREFIX}_{shard}":
         return None
     return f"{parts[1].replace('_', '-')}@{parts[2].replace('_', '.')}"
+
+
+async def names(client: AsyncMilvusClient, seconds: float, shard: str) -> set[str]:
+    """The names of a shard's collections."""
+    return {each for each in await client.list_collections(timeout=seconds) if _model(shard, each) is not None}
 
 
 async def read(client: AsyncMilvusClient, seconds: float, shard: str) -> list[Stored]:
@@ -62,7 +70,8 @@ async def read(client: AsyncMilvusClient, seconds: float, shard: str) -> list[St
         aliases = list(await client.list_aliases(collection, timeout=seconds))
         state = (await client.get_load_state(collection, timeout=seconds))["state"]
         serving = alias_name(shard, split_model(model)[0]) in aliases
-        index = ModelIndex(model, collection, int(vector["params"]["dim"]), serving)
+        retiring = _retiring(collection) in aliases
+        index = ModelIndex(model, collection, int(vector["params"]["dim"]), serving, retiring)
         stored.append(Stored(index, ready=state.name == "Loaded"))
     served = {split_model(each.index.model)[0] for each in stored if each.index.serving}
     return [Stored(each.index, each.ready and split_model(each.index.model)[0] in served) for each in stored]
@@ -75,33 +84,47 @@ def complete(client: MilvusClient, timeout: float, shard: Shard, model: str, dim
         raise InvalidInputError(msg, field="vector")
     collection = collection_name(shard.name, model)
     if not client.has_collection(collection, timeout=timeout):
-        client.create_collection(collection, schema=_schema(client, dimension), timeout=timeout)
+        schema, channels = _schema(client, dimension), 1 if shard.is_lite else shard.channels
+        client.create_collection(collection, schema=schema, num_shards=channels, timeout=timeout)
     if not client.list_indexes(collection, timeout=timeout):
         # Without waiting for it: there is nothing to index yet, and Milvus Lite lacks what the waiting calls.
         client.create_index(collection, _index(client, shard), timeout=timeout, sync=False)
     if client.get_load_state(collection, timeout=timeout)["state"].name != "Loaded":
-        client.load_collection(collection, timeout=timeout)
+        replicas = 1 if shard.is_lite else shard.replicas
+        client.load_collection(collection, replica_number=replicas, timeout=timeout)
     alias = alias_name(shard.name, split_model(model)[0])
     if alias not in client.list_aliases(timeout=timeout)["aliases"]:
         client.create_alias(collection, alias, timeout=timeout)
 
 
-async def serve(client: AsyncMilvusClient, seconds: float, shard: str, model: str, others: Iterable[str]) -> None:
-    """Points the model's alias at this version's collection and drops the collections `others`."""
+def serve(client: MilvusClient, timeout: float, shard: str, model: str) -> None:
+    """Points the model's alias at this version's collection; the one that it pointed at is marked as retiring."""
     alias, collection = alias_name(shard, split_model(model)[0]), collection_name(shard, model)
-    if alias not in await client.list_aliases(collection, timeout=seconds):
-        await client.alter_alias(collection, alias, timeout=seconds)
-    stored = await client.list_collections(timeout=seconds)
-    dropped = [each for each in others if each in stored]
-    if not dropped:
+    mine = client.list_aliases(collection, timeout=timeout)["aliases"]
+    if alias not in mine:
+        served = client.describe_alias(alias, timeout=timeout)["collection_name"]
+        # First the mark: whatever happens between, both versions are searched.
+        if _retiring(served) not in client.list_aliases(served, timeout=timeout)["aliases"]:
+            client.create_alias(served, _retiring(served), timeout=timeout)
+        client.alter_alias(collection, alias, timeout=timeout)
+    if _retiring(collection) in mine:
+        client.drop_alias(_retiring(collection), timeout=timeout)
+
+
+def drop(client: MilvusClient, timeout: float, shard: str, model: str) -> None:
+    """Drops the collection of a version that is not served."""
+    collection, stored = collection_name(shard, model), client.list_collections(timeout=timeout)
+    if collection not in stored:
         return
     # A drop can cost other collections on the same log channel their unflushed rows if the server is killed after
     # it (seen in Milvus 2.3.5), so nothing stays unflushed.
-    ours = [each for each in stored if each.startswith(f"{_PREFIX}_")]
-    await asyncio.gather(*(client.flush(each, timeout=seconds) for each in ours))
-    for each in dropped:
-        await client.release_collection(each, timeout=seconds)
-        await client.drop_collection(each, timeout=seconds)
+    for each in stored:
+        if each.startswith(f"{_PREFIX}_"):
+            client.flush(each, timeout=timeout)
+    for alias in client.list_aliases(collection, timeout=timeout)["aliases"]:
+        client.drop_alias(alias, timeout=timeout)
+    client.release_collection(collection, timeout=timeout)
+    client.drop_collection(collection, timeout=timeout)
 
 
 def _schema(client: MilvusClient, dimension: int) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.search.index import ShardAnswer, ShardedIndex, ShardState
+from services.search.index import ShardAnswer, ShardedIndex
 from services.search.metrics import observe_answers
+from services.search.operations import ShardState
 from services.search.store import Hit, Record
 from shiwu.chassis.errors import InvalidInputError, ServiceError
 from shiwu.chassis.statuses import to_status
@@ -19,7 +20,7 @@ from shiwu.v1 import search_pb2 as pb
 from shiwu.v1.search_pb2_grpc import SearchServiceServicer
 from shiwu.wire.categories import check_category
 from shiwu.wire.ids import check_id
-from shiwu.wire.vectors import to_vector
+from shiwu.wire.vectors import from_vector, to_vector
 
 DOMAIN = "shiwu.v1.SearchService"
 _DEFAULT_TOP_K = 100
@@ -81,15 +82,51 @@ class SearchService(SearchServiceServicer):
         request: pb.ServeModelRequest,
         context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
     ) -> pb.ServeModelResponse:
-        await self._index.serve(_model(request.model))
+        if request.max_missing < 0:
+            msg = f"is {request.max_missing}; expected 0 or more"
+            raise InvalidInputError(msg, field="max_missing")
+        await self._index.serve(_model(request.model), max_missing=request.max_missing)
         return pb.ServeModelResponse()
+
+    async def DropModel(
+        self,
+        request: pb.DropModelRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> pb.DropModelResponse:
+        await self._index.drop(_model(request.model))
+        return pb.DropModelResponse()
+
+    async def ListRecords(
+        self,
+        request: pb.ListRecordsRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> pb.ListRecordsResponse:
+        limit = request.page_size if request.HasField("page_size") else _MOST
+        if not 1 <= limit <= _MOST:
+            msg = f"is {limit}; expected 1 to {_MOST}"
+            raise InvalidInputError(msg, field="page_size")
+        after = check_id(request.page_token, "page_token") if request.page_token else ""
+        page = await self._index.page(request.shard, _model(request.model), after=after, limit=limit)
+        records = [_record_message(each, with_vector=request.include_vectors) for each in page.records]
+        return pb.ListRecordsResponse(records=records, next_page_token=page.after)
+
+    async def PruneShards(
+        self,
+        request: pb.PruneShardsRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> pb.PruneShardsResponse:
+        await self._index.prune()
+        return pb.PruneShardsResponse()
 
     async def DescribeShards(
         self,
         request: pb.DescribeShardsRequest,  # noqa: ARG002
         context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
     ) -> pb.DescribeShardsResponse:
-        return pb.DescribeShardsResponse(shards=[_shard(state) for state in await self._index.describe()])
+        return pb.DescribeShardsResponse(
+            shards=[_shard(state) for state in await self._index.describe()],
+            moves=[pb.CategoryMove(**move.model_dump()) for move in self._index.moves],
+        )
 
 
 def _model(model: str) -> str:
@@ -133,6 +170,16 @@ def _record(record: pb.VectorRecord, dimension: int, field: str) -> Record:
     )
 
 
+def _record_message(record: Record, *, with_vector: bool) -> pb.VectorRecord:
+    return pb.VectorRecord(
+        image_id=record.image_id,
+        product_id=record.product_id,
+        style_id=record.style_id,
+        category=record.category,
+        vector=from_vector(record.vector) if with_vector else b"",
+    )
+
+
 def _result(answer: ShardAnswer) -> pb.ShardResult:
     result = pb.ShardResult(
         shard=answer.shard, hits=[_hit(hit) for hit in answer.hits], elapsed_ms=answer.seconds * 1000
@@ -164,9 +211,12 @@ def _shard(state: ShardState) -> pb.Shard:
                 dimension=index.dimension,
                 images=images,
                 serving=index.serving,
+                retiring=index.retiring,
             )
             for index, images in state.indexes
         ],
+        p50_ms=1000 * (state.latency.quantile(0.5) or 0.0),
+        p95_ms=1000 * (state.latency.quantile(0.95) or 0.0),
     )
     _tell(shard, state.error)
     return shard

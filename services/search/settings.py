@@ -31,6 +31,9 @@ class Settings(ServiceSettings):
     """Deadline of one call to Milvus, of two that are tried."""
     search_seconds: float = Field(4.0, gt=0.0)
     """How long a search waits for a shard before it answers without it."""
+    hedge_share: float = Field(0.05, ge=0.0, le=1.0)
+    """Share of searches that may be asked a second time, elsewhere, when a Milvus server is slower than it mostly is;
+    0: none."""
     write_seconds: float = Field(60.0, gt=0.0)
     """How long a write waits for a shard; the first one of a model makes its collections."""
     probe_seconds: float = Field(5.0, gt=0.0)

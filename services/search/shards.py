@@ -24,6 +24,12 @@ def is_lite(endpoint: str) -> bool:
     return endpoint.endswith(".db")
 
 
+def address(endpoint: str) -> str:
+    """An endpoint without credentials."""
+    parts = urlsplit(endpoint)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,14 +52,25 @@ class Shard(_Frozen):
     """One shard."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9]{0,31}$")
-    categories: tuple[str, ...] = Field(min_length=1)
+    categories: tuple[str, ...]
+    """Empty only while they are moved to it or from it."""
     endpoint: str
     """http(s)://host:port of a Milvus server, or path of a Milvus Lite database, which ends in .db."""
+    second: str | None = None
+    """Another way to the same Milvus server, for the second attempts of hedged searches; unset: a connection of its
+    own to `endpoint`, which a load balancer may lead to another proxy."""
+    replicas: PositiveInt = 1
+    """Of collections made from now on, in a Milvus cluster: how many query nodes hold each vector."""
+    channels: PositiveInt = Field(1, le=16)
+    """Of collections made from now on, in a Milvus server: log channels, over which its query nodes share the work
+    (Milvus calls them shards)."""
     index: IndexParameters = IndexParameters()
 
-    @field_validator("endpoint")
+    @field_validator("endpoint", "second")
     @classmethod
-    def _is_an_endpoint(cls, endpoint: str) -> str:
+    def _is_an_endpoint(cls, endpoint: str | None) -> str | None:
+        if endpoint is None:
+            return None
         is_server = urlsplit(endpoint).scheme in ("http", "https") and urlsplit(endpoint).hostname
         if not is_server and not (is_lite(endpoint) and "://" not in endpoint):
             msg = f"{endpoint!r} is neither http(s)://host:port nor a path that ends in .db"
@@ -68,14 +85,44 @@ class Shard(_Frozen):
     @property
     def address(self) -> str:
         """The endpoint as people may see it: without credentials."""
-        parts = urlsplit(self.endpoint)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return address(self.endpoint)
+
+
+class Move(_Frozen):
+    """A category on its way from one shard to another. See docs/decisions/0022-shards-move-by-phases.md."""
+
+    category: str
+    source: str
+    """The shard that it leaves; listed there until the phase is "switched"."""
+    target: str
+    """The shard that it is moved to; listed there from the phase "switched" on."""
+    phase: Literal["announced", "copying", "switched", "clearing"] = "announced"
+    """announced: written to the source only, and searched there; deletes reach both, as in every phase.
+    copying: written to both, searched in the source. switched: written to both, searched in the target.
+    clearing: written to the target only; what the source still has is deleted."""
+
+    @property
+    def home(self) -> str:
+        """Where it is searched."""
+        return self.source if self.phase in ("announced", "copying") else self.target
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it is written, first where it is searched."""
+        return {
+            "announced": (self.source,),
+            "copying": (self.source, self.target),
+            "switched": (self.target, self.source),
+            "clearing": (self.target,),
+        }[self.phase]
 
 
 class ShardMap(_Frozen):
     """All shards; every category is in exactly one."""
 
     shards: tuple[Shard, ...] = Field(min_length=1)
+    moves: tuple[Move, ...] = ()
+    """What is being moved, each category once."""
 
     @model_validator(mode="after")
     def _covers_every_category_once(self) -> ShardMap:
@@ -85,13 +132,26 @@ class ShardMap(_Frozen):
         problems += [f"category {each} is in {times} places" for each, times in placed.items() if times > 1]
         names = Counter(shard.name for shard in self.shards)
         problems += [f"{times} shards are called {each}" for each, times in names.items() if times > 1]
+        homes = {category: shard.name for shard in self.shards for category in shard.categories}
+        for move in self.moves:
+            problems += [f"{each}, of the move of {move.category}, is no shard" for each in (move.source, move.target)
+                         if each not in names]  # fmt: skip
+            if move.source == move.target:
+                problems.append(f"{move.category} is moved from {move.source} to itself")
+            if homes.get(move.category) != move.home:
+                problems.append(f"{move.category}, whose move is {move.phase}, is to be listed in {move.home}")
+        moved = Counter(move.category for move in self.moves)
+        problems += [f"{each} is moved {times} times at once" for each, times in moved.items() if times > 1]
+        moving = {name for move in self.moves for name in (move.source, move.target)}
+        problems += [f"shard {each.name} has no categories" for each in self.shards
+                     if not each.categories and each.name not in moving]  # fmt: skip
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
     def at(self, endpoint: str) -> ShardMap:
         """The same map with every shard at one endpoint. Raises ValueError if it is none."""
-        return self._with([shard.model_dump() | {"endpoint": endpoint} for shard in self.shards])
+        return self._with([shard.model_dump() | {"endpoint": endpoint, "second": None} for shard in self.shards])
 
     def under(self, home: Path) -> ShardMap:
         """The same map with the relative paths of Milvus Lite databases made to start from a folder."""
@@ -103,7 +163,7 @@ class ShardMap(_Frozen):
         )
 
     def _with(self, shards: list[dict[str, object]]) -> ShardMap:
-        return ShardMap.model_validate({"shards": shards})
+        return ShardMap.model_validate({"shards": shards, "moves": [move.model_dump() for move in self.moves]})
 
 
 def read_shard_map(path: Path) -> ShardMap:

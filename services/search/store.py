@@ -58,6 +58,21 @@ class ModelIndex:
     dimension: int
     serving: bool
     """Searches for this model are answered from here; at most one version of each model is served."""
+    retiring: bool = False
+    """Served before, and still searched by those who ask for it, until it is dropped."""
+
+    @property
+    def searchable(self) -> bool:
+        """Whether searches are answered from here: it is whole, unlike one that is being built beside another."""
+        return self.serving or self.retiring
+
+
+class Page(NamedTuple):
+    """Some of a shard's pictures, by key."""
+
+    records: Sequence[Record]
+    after: str
+    """Where the next page begins; empty when this one is."""
 
 
 class VectorStore(Protocol):
@@ -95,11 +110,20 @@ class VectorStore(Protocol):
     async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
         """Removes pictures from a model version's index, or from every index; returns when no search finds them."""
 
-    async def find(self, model: str, image_ids: Sequence[str]) -> set[str]:
-        """Those of the pictures that are stored for a model version."""
+    async def find(self, model: str, image_ids: Sequence[str]) -> dict[str, str]:
+        """Those of the pictures that are stored for a model version, with the category that each is stored under."""
+
+    async def page(self, model: str, *, after: str, limit: int) -> Page:
+        """The next pictures of a model version, at most `limit`, whose keys come after `after` in code point order."""
+
+    async def prune(self, categories: Sequence[str]) -> None:
+        """Removes the pictures of these categories from every index."""
 
     async def serve(self, model: str) -> None:
-        """Answers searches from this version's index from now on, and drops the other versions of the model."""
+        """Answers searches that ask for this version from now on; the version served so far is then retiring."""
+
+    async def drop(self, model: str) -> None:
+        """Removes a version's index, if there is one. Raises PreconditionError if it is served."""
 
     async def close(self) -> None:
         """Lets go of the store."""
@@ -114,16 +138,23 @@ def split_model(model: str) -> tuple[str, str]:
 def served_index(shard: str, indexes: Sequence[ModelIndex], model: str) -> ModelIndex | None:
     """The index that answers searches for `model`; None if the shard is empty.
 
-    Raises OtherModelError if the shard is not empty, but has none for it or serves another version.
+    Raises OtherModelError if the shard is not empty, but has none for it or is still building it.
     """
     for index in indexes:
-        if index.model == model and index.serving:
+        if index.model == model and index.searchable:
             return index
     if not indexes:
         return None
     name = split_model(model)[0]
     serving = [index.model for index in indexes if index.serving]
     raise OtherModelError(shard, [each for each in serving if split_model(each)[0] == name] or serving, model)
+
+
+def check_droppable(shard: str, indexes: Sequence[ModelIndex], model: str) -> None:
+    """Raises PreconditionError if searches would lose what they are answered from."""
+    if any(index.model == model and index.serving for index in indexes):
+        msg = f"shard {shard} serves {model}; serve another version of it first"
+        raise PreconditionError(msg)
 
 
 def check_dimension(index: ModelIndex, vector: Vector) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -18,6 +19,23 @@ _LOST_SECONDS = 1.0  # between looks at a lost shard
 _log = structlog.get_logger(__name__)
 
 
+class Latency:
+    """How long the latest calls took."""
+
+    def __init__(self, calls: int = 256) -> None:
+        self._seconds: deque[float] = deque(maxlen=calls)
+
+    def note(self, seconds: float) -> None:
+        """One more call."""
+        self._seconds.append(seconds)
+
+    def quantile(self, share: float) -> float | None:
+        """Seconds that this share of the calls took at most; None before the first one."""
+        if not self._seconds:
+            return None
+        return sorted(self._seconds)[min(len(self._seconds) - 1, int(share * len(self._seconds)))]
+
+
 class WatchedShard:
     """A shard, its store, and whether the store answers."""
 
@@ -25,6 +43,8 @@ class WatchedShard:
         """probe_timeout: how long the store may take to answer a probe, seconds. probe_seconds: between probes."""
         self.shard = shard
         self.store = store
+        self.latency = Latency()
+        """Of searches that it answered."""
         self.lost: UnavailableError | None = None
         self.tried = False
         """Whether the store has answered, or failed to, since the start."""

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from shiwu.cli import canary, catalog, keys, scan, status, up
-from shiwu.cli.connection import CATALOG, GATEWAY, SEARCH, Credentials, credentials, fail_clearly
+from shiwu.cli import canary, catalog, keys, models, scan, shards, status, up
+from shiwu.cli.connection import CATALOG, EMBEDDER, GATEWAY, SEARCH, Credentials, credentials, fail_clearly
 from shiwu.cli.mesh import Layout
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 catalog_app = typer.Typer(no_args_is_help=True, help="Import, list, show and delete products.")
 app.add_typer(catalog_app, name="catalog")
+shards_app = typer.Typer(help="Show, check, add and drain the shards of the index.")
+app.add_typer(shards_app, name="shards")
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="keys")
 
@@ -22,6 +24,11 @@ Catalog = Annotated[
     str, typer.Option("--catalog", "--target", envvar="SHIWU_CATALOG", help="host:port of the catalog.")
 ]
 KeyFile = Annotated[Path, typer.Option("--file", envvar="SHIWU_KEYS", help="The file that the servers read.")]
+
+Search = Annotated[
+    str, typer.Option("--search", envvar="SHIWU_SEARCH", help="host:port of search; all servers behind it are asked.")
+]
+Map = Annotated[Path, typer.Option("--map", envvar="SHIWU_SHARDS", help="The shard map, as SEARCH_SHARDS names it.")]
 
 
 @app.callback()
@@ -161,6 +168,68 @@ def _delete(
         typer.confirm(f"Delete {product_id} with its pictures and offers?", abort=True)
     with fail_clearly():
         catalog.delete(product_id, target)
+
+
+@shards_app.callback(invoke_without_command=True)
+def _shards(context: typer.Context, search: Search = SEARCH) -> None:
+    """Show the shards: what each holds of which model, how fast it answers, and what is being moved."""
+    if context.invoked_subcommand is not None:
+        return
+    with fail_clearly():
+        answering = shards.show(search)
+    raise typer.Exit(0 if answering else 3)
+
+
+@shards_app.command("verify")
+def _verify(
+    repair: Annotated[bool, typer.Option("--repair", help="Put it right, from the catalogue's rows.")] = False,
+    search: Search = SEARCH,
+    catalog: Catalog = CATALOG,
+) -> None:
+    """Compare the shards with the catalogue: every picture is where it belongs, once, and no other is there."""
+    with fail_clearly():
+        right = shards.verify(search, catalog, repairing=repair)
+    raise typer.Exit(0 if right else 2)
+
+
+@shards_app.command("add")
+def _add(
+    name: Annotated[str, typer.Argument(help="Of the new shard.")],
+    endpoint: Annotated[str, typer.Option(help="Where it is: http(s)://host:port of a Milvus server.")],
+    categories: Annotated[str, typer.Option(help="What moves to it, separated by commas.")],
+    path: Map,
+) -> None:
+    """Put a new shard into the map, with categories on their way to it. Then restart search, and `advance`."""
+    with fail_clearly():
+        shards.add(path, name, endpoint, categories.split(","))
+
+
+@shards_app.command("drain")
+def _drain(
+    name: Annotated[str, typer.Argument(help="The shard to be emptied.")],
+    to: Annotated[str, typer.Option(help="The shard that takes what it has.")],
+    path: Map,
+) -> None:
+    """Set a shard's categories on their way to another one. Then restart search, and `advance`."""
+    with fail_clearly():
+        shards.drain(path, name, to)
+
+
+@shards_app.command("advance")
+def _advance(path: Map, search: Search = SEARCH, catalog: Catalog = CATALOG) -> None:
+    """Take what is being moved to its next phase, in the map, once this one is complete. Then restart search."""
+    with fail_clearly():
+        shards.advance(path, search, catalog)
+
+
+@app.command("models")
+def _models(
+    search: Search = SEARCH,
+    embedder: Annotated[str, typer.Option("--embedder", envvar="SHIWU_EMBEDDER", help="Its host:port.")] = EMBEDDER,
+) -> None:
+    """Show the embedder's versions, and how many pictures the shards hold of each."""
+    with fail_clearly():
+        models.show(search, embedder)
 
 
 @keys_app.command("create")

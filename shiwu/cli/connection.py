@@ -21,6 +21,7 @@ from shiwu.chassis.settings import ClientTls
 from shiwu.chassis.tls import TlsError, client_credentials
 
 GATEWAY: Final = "127.0.0.1:50050"
+EMBEDDER: Final = "127.0.0.1:50052"
 SEARCH: Final = "127.0.0.1:50054"
 CATALOG: Final = "127.0.0.1:50055"
 

@@ -242,6 +242,18 @@ class DeleteReferenceImageRequest(_message.Message):
     image_id: str
     def __init__(self, image_id: _Optional[str] = ...) -> None: ...
 
+class ReindexReferenceImagesRequest(_message.Message):
+    __slots__ = ("image_ids",)
+    IMAGE_IDS_FIELD_NUMBER: _ClassVar[int]
+    image_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, image_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReindexReferenceImagesResponse(_message.Message):
+    __slots__ = ("images",)
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    images: int
+    def __init__(self, images: _Optional[int] = ...) -> None: ...
+
 class ImportProductsRequest(_message.Message):
     __slots__ = ("feed_uri", "format", "default_merchant")
     FEED_URI_FIELD_NUMBER: _ClassVar[int]

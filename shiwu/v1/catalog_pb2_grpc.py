@@ -163,6 +163,11 @@ class CatalogServiceStub:
                 request_serializer=shiwu_dot_v1_dot_catalog__pb2.DeleteReferenceImageRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ReindexReferenceImages = channel.unary_unary(
+                '/shiwu.v1.CatalogService/ReindexReferenceImages',
+                request_serializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesRequest.SerializeToString,
+                response_deserializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesResponse.FromString,
+                _registered_method=True)
         self.ImportProducts = channel.unary_unary(
                 '/shiwu.v1.CatalogService/ImportProducts',
                 request_serializer=shiwu_dot_v1_dot_catalog__pb2.ImportProductsRequest.SerializeToString,
@@ -368,6 +373,14 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReindexReferenceImages(self, request, context):
+        """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
+        vectors kept here, removes those that there are not. For what a check of the index found wrong.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportProducts(self, request, context):
         """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
         follow it with google.longrunning.Operations, which this server has too. It survives restarts of the service.
@@ -526,6 +539,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.DeleteReferenceImage,
                     request_deserializer=shiwu_dot_v1_dot_catalog__pb2.DeleteReferenceImageRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ReindexReferenceImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReindexReferenceImages,
+                    request_deserializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesRequest.FromString,
+                    response_serializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesResponse.SerializeToString,
             ),
             'ImportProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportProducts,
@@ -1207,6 +1225,33 @@ class CatalogService:
             '/shiwu.v1.CatalogService/DeleteReferenceImage',
             shiwu_dot_v1_dot_catalog__pb2.DeleteReferenceImageRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReindexReferenceImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.CatalogService/ReindexReferenceImages',
+            shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesRequest.SerializeToString,
+            shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -92,6 +92,10 @@ class CatalogServiceStub:
     """Lists reference images, a page at a time."""
     DeleteReferenceImage: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.DeleteReferenceImageRequest, _empty_pb2.Empty]
     """Removes a picture; scans stop finding it before the call returns."""
+    ReindexReferenceImages: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ReindexReferenceImagesRequest, _catalog_pb2.ReindexReferenceImagesResponse]
+    """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
+    vectors kept here, removes those that there are not. For what a check of the index found wrong.
+    """
     ImportProducts: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_pb2.Operation]
     """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
     follow it with google.longrunning.Operations, which this server has too. It survives restarts of the service.
@@ -166,6 +170,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Lists reference images, a page at a time."""
     DeleteReferenceImage: _aio.UnaryUnaryMultiCallable[_catalog_pb2.DeleteReferenceImageRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a picture; scans stop finding it before the call returns."""
+    ReindexReferenceImages: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ReindexReferenceImagesRequest, _catalog_pb2.ReindexReferenceImagesResponse]  # type: ignore[assignment]
+    """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
+    vectors kept here, removes those that there are not. For what a check of the index found wrong.
+    """
     ImportProducts: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
     follow it with google.longrunning.Operations, which this server has too. It survives restarts of the service.
@@ -381,6 +389,16 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Removes a picture; scans stop finding it before the call returns."""
+
+    @_abc_1.abstractmethod
+    def ReindexReferenceImages(
+        self,
+        request: _catalog_pb2.ReindexReferenceImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.ReindexReferenceImagesResponse, _abc.Awaitable[_catalog_pb2.ReindexReferenceImagesResponse]]:
+        """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
+        vectors kept here, removes those that there are not. For what a check of the index found wrong.
+        """
 
     @_abc_1.abstractmethod
     def ImportProducts(

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15shiwu/v1/search.proto\x12\x08shiwu.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x93\x01\n\rSearchRequest\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\ncategories\x18\x04 \x03(\t\x12\x17\n\x0finclude_vectors\x18\x05 \x01(\x08\x12\x18\n\x10group_by_product\x18\x06 \x01(\x08\x42\x08\n\x06_top_k\"H\n\x0eSearchResponse\x12%\n\x06shards\x18\x01 \x03(\x0b\x32\x15.shiwu.v1.ShardResult\x12\x0f\n\x07partial\x18\x02 \x01(\x08\"p\n\x0bShardResult\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x1b\n\x04hits\x18\x02 \x03(\x0b\x32\r.shiwu.v1.Hit\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x12\n\nelapsed_ms\x18\x04 \x01(\x02\"s\n\x03Hit\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x10\n\x08style_id\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x12\n\nsimilarity\x18\x05 \x01(\x02\x12\x0e\n\x06vector\x18\x06 \x01(\x0c\"h\n\x0cVectorRecord\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x10\n\x08style_id\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x0e\n\x06vector\x18\x05 \x01(\x0c\"G\n\rUpsertRequest\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.shiwu.v1.VectorRecord\x12\r\n\x05model\x18\x02 \x01(\t\"Q\n\x0eUpsertResponse\x12.\n\nindex_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07serving\x18\x02 \x01(\x08\"\"\n\rDeleteRequest\x12\x11\n\timage_ids\x18\x01 \x03(\t\"@\n\x0e\x44\x65leteResponse\x12.\n\nindex_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x12\x46indMissingRequest\x12\x11\n\timage_ids\x18\x01 \x03(\t\x12\r\n\x05model\x18\x02 \x01(\t\"(\n\x13\x46indMissingResponse\x12\x11\n\timage_ids\x18\x01 \x03(\t\"\"\n\x11ServeModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x14\n\x12ServeModelResponse\"\x17\n\x15\x44\x65scribeShardsRequest\"9\n\x16\x44\x65scribeShardsResponse\x12\x1f\n\x06shards\x18\x01 \x03(\x0b\x32\x0f.shiwu.v1.Shard\"\x85\x01\n\x05Shard\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12%\n\x07indexes\x18\x04 \x03(\x0b\x32\x14.shiwu.v1.ShardIndex\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\"c\n\nShardIndex\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x0e\n\x06images\x18\x04 \x01(\x03\x12\x0f\n\x07serving\x18\x05 \x01(\x08\x32\xb0\x03\n\rSearchService\x12;\n\x06Search\x12\x17.shiwu.v1.SearchRequest\x1a\x18.shiwu.v1.SearchResponse\x12;\n\x06Upsert\x12\x17.shiwu.v1.UpsertRequest\x1a\x18.shiwu.v1.UpsertResponse\x12;\n\x06\x44\x65lete\x12\x17.shiwu.v1.DeleteRequest\x1a\x18.shiwu.v1.DeleteResponse\x12J\n\x0b\x46indMissing\x12\x1c.shiwu.v1.FindMissingRequest\x1a\x1d.shiwu.v1.FindMissingResponse\x12G\n\nServeModel\x12\x1b.shiwu.v1.ServeModelRequest\x1a\x1c.shiwu.v1.ServeModelResponse\x12S\n\x0e\x44\x65scribeShards\x12\x1f.shiwu.v1.DescribeShardsRequest\x1a .shiwu.v1.DescribeShardsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15shiwu/v1/search.proto\x12\x08shiwu.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x93\x01\n\rSearchRequest\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\ncategories\x18\x04 \x03(\t\x12\x17\n\x0finclude_vectors\x18\x05 \x01(\x08\x12\x18\n\x10group_by_product\x18\x06 \x01(\x08\x42\x08\n\x06_top_k\"H\n\x0eSearchResponse\x12%\n\x06shards\x18\x01 \x03(\x0b\x32\x15.shiwu.v1.ShardResult\x12\x0f\n\x07partial\x18\x02 \x01(\x08\"p\n\x0bShardResult\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x1b\n\x04hits\x18\x02 \x03(\x0b\x32\r.shiwu.v1.Hit\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x12\n\nelapsed_ms\x18\x04 \x01(\x02\"s\n\x03Hit\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x10\n\x08style_id\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x12\n\nsimilarity\x18\x05 \x01(\x02\x12\x0e\n\x06vector\x18\x06 \x01(\x0c\"h\n\x0cVectorRecord\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x10\n\x08style_id\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x0e\n\x06vector\x18\x05 \x01(\x0c\"G\n\rUpsertRequest\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.shiwu.v1.VectorRecord\x12\r\n\x05model\x18\x02 \x01(\t\"Q\n\x0eUpsertResponse\x12.\n\nindex_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07serving\x18\x02 \x01(\x08\"\"\n\rDeleteRequest\x12\x11\n\timage_ids\x18\x01 \x03(\t\"@\n\x0e\x44\x65leteResponse\x12.\n\nindex_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x12\x46indMissingRequest\x12\x11\n\timage_ids\x18\x01 \x03(\t\x12\r\n\x05model\x18\x02 \x01(\t\"(\n\x13\x46indMissingResponse\x12\x11\n\timage_ids\x18\x01 \x03(\t\"7\n\x11ServeModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0bmax_missing\x18\x02 \x01(\x03\"\x14\n\x12ServeModelResponse\"!\n\x10\x44ropModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x13\n\x11\x44ropModelResponse\"\x85\x01\n\x12ListRecordsRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x16\n\tpage_size\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x17\n\x0finclude_vectors\x18\x05 \x01(\x08\x42\x0c\n\n_page_size\"W\n\x13ListRecordsResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.shiwu.v1.VectorRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x14\n\x12PruneShardsRequest\"\x15\n\x13PruneShardsResponse\"\x17\n\x15\x44\x65scribeShardsRequest\"`\n\x16\x44\x65scribeShardsResponse\x12\x1f\n\x06shards\x18\x01 \x03(\x0b\x32\x0f.shiwu.v1.Shard\x12%\n\x05moves\x18\x02 \x03(\x0b\x32\x16.shiwu.v1.CategoryMove\"O\n\x0c\x43\x61tegoryMove\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\"\xa5\x01\n\x05Shard\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12%\n\x07indexes\x18\x04 \x03(\x0b\x32\x14.shiwu.v1.ShardIndex\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0e\n\x06p50_ms\x18\x06 \x01(\x02\x12\x0e\n\x06p95_ms\x18\x07 \x01(\x02\"u\n\nShardIndex\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x0e\n\x06images\x18\x04 \x01(\x03\x12\x0f\n\x07serving\x18\x05 \x01(\x08\x12\x10\n\x08retiring\x18\x06 \x01(\x08\x32\x8e\x05\n\rSearchService\x12;\n\x06Search\x12\x17.shiwu.v1.SearchRequest\x1a\x18.shiwu.v1.SearchResponse\x12;\n\x06Upsert\x12\x17.shiwu.v1.UpsertRequest\x1a\x18.shiwu.v1.UpsertResponse\x12;\n\x06\x44\x65lete\x12\x17.shiwu.v1.DeleteRequest\x1a\x18.shiwu.v1.DeleteResponse\x12J\n\x0b\x46indMissing\x12\x1c.shiwu.v1.FindMissingRequest\x1a\x1d.shiwu.v1.FindMissingResponse\x12G\n\nServeModel\x12\x1b.shiwu.v1.ServeModelRequest\x1a\x1c.shiwu.v1.ServeModelResponse\x12\x44\n\tDropModel\x12\x1a.shiwu.v1.DropModelRequest\x1a\x1b.shiwu.v1.DropModelResponse\x12J\n\x0bListRecords\x12\x1c.shiwu.v1.ListRecordsRequest\x1a\x1d.shiwu.v1.ListRecordsResponse\x12J\n\x0bPruneShards\x12\x1c.shiwu.v1.PruneShardsRequest\x1a\x1d.shiwu.v1.PruneShardsResponse\x12S\n\x0e\x44\x65scribeShards\x12\x1f.shiwu.v1.DescribeShardsRequest\x1a .shiwu.v1.DescribeShardsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,17 +56,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDMISSINGRESPONSE']._serialized_start=968
   _globals['_FINDMISSINGRESPONSE']._serialized_end=1008
   _globals['_SERVEMODELREQUEST']._serialized_start=1010
-  _globals['_SERVEMODELREQUEST']._serialized_end=1044
-  _globals['_SERVEMODELRESPONSE']._serialized_start=1046
-  _globals['_SERVEMODELRESPONSE']._serialized_end=1066
-  _globals['_DESCRIBESHARDSREQUEST']._serialized_start=1068
-  _globals['_DESCRIBESHARDSREQUEST']._serialized_end=1091
-  _globals['_DESCRIBESHARDSRESPONSE']._serialized_start=1093
-  _globals['_DESCRIBESHARDSRESPONSE']._serialized_end=1150
-  _globals['_SHARD']._serialized_start=1153
-  _globals['_SHARD']._serialized_end=1286
-  _globals['_SHARDINDEX']._serialized_start=1288
-  _globals['_SHARDINDEX']._serialized_end=1387
-  _globals['_SEARCHSERVICE']._serialized_start=1390
-  _globals['_SEARCHSERVICE']._serialized_end=1822
+  _globals['_SERVEMODELREQUEST']._serialized_end=1065
+  _globals['_SERVEMODELRESPONSE']._serialized_start=1067
+  _globals['_SERVEMODELRESPONSE']._serialized_end=1087
+  _globals['_DROPMODELREQUEST']._serialized_start=1089
+  _globals['_DROPMODELREQUEST']._serialized_end=1122
+  _globals['_DROPMODELRESPONSE']._serialized_start=1124
+  _globals['_DROPMODELRESPONSE']._serialized_end=1143
+  _globals['_LISTRECORDSREQUEST']._serialized_start=1146
+  _globals['_LISTRECORDSREQUEST']._serialized_end=1279
+  _globals['_LISTRECORDSRESPONSE']._serialized_start=1281
+  _globals['_LISTRECORDSRESPONSE']._serialized_end=1368
+  _globals['_PRUNESHARDSREQUEST']._serialized_start=1370
+  _globals['_PRUNESHARDSREQUEST']._serialized_end=1390
+  _globals['_PRUNESHARDSRESPONSE']._serialized_start=1392
+  _globals['_PRUNESHARDSRESPONSE']._serialized_end=1413
+  _globals['_DESCRIBESHARDSREQUEST']._serialized_start=1415
+  _globals['_DESCRIBESHARDSREQUEST']._serialized_end=1438
+  _globals['_DESCRIBESHARDSRESPONSE']._serialized_start=1440
+  _globals['_DESCRIBESHARDSRESPONSE']._serialized_end=1536
+  _globals['_CATEGORYMOVE']._serialized_start=1538
+  _globals['_CATEGORYMOVE']._serialized_end=1617
+  _globals['_SHARD']._serialized_start=1620
+  _globals['_SHARD']._serialized_end=1785
+  _globals['_SHARDINDEX']._serialized_start=1787
+  _globals['_SHARDINDEX']._serialized_end=1904
+  _globals['_SEARCHSERVICE']._serialized_start=1907
+  _globals['_SEARCHSERVICE']._serialized_end=2561
 # @@protoc_insertion_point(module_scope)

@@ -119,12 +119,54 @@ class FindMissingResponse(_message.Message):
     def __init__(self, image_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServeModelRequest(_message.Message):
+    __slots__ = ("model", "max_missing")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MAX_MISSING_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    max_missing: int
+    def __init__(self, model: _Optional[str] = ..., max_missing: _Optional[int] = ...) -> None: ...
+
+class ServeModelResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DropModelRequest(_message.Message):
     __slots__ = ("model",)
     MODEL_FIELD_NUMBER: _ClassVar[int]
     model: str
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
-class ServeModelResponse(_message.Message):
+class DropModelResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRecordsRequest(_message.Message):
+    __slots__ = ("shard", "model", "page_size", "page_token", "include_vectors")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_VECTORS_FIELD_NUMBER: _ClassVar[int]
+    shard: str
+    model: str
+    page_size: int
+    page_token: str
+    include_vectors: bool
+    def __init__(self, shard: _Optional[str] = ..., model: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., include_vectors: _Optional[bool] = ...) -> None: ...
+
+class ListRecordsResponse(_message.Message):
+    __slots__ = ("records", "next_page_token")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[VectorRecord]
+    next_page_token: str
+    def __init__(self, records: _Optional[_Iterable[_Union[VectorRecord, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class PruneShardsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PruneShardsResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
@@ -133,35 +175,55 @@ class DescribeShardsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeShardsResponse(_message.Message):
-    __slots__ = ("shards",)
+    __slots__ = ("shards", "moves")
     SHARDS_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
     shards: _containers.RepeatedCompositeFieldContainer[Shard]
-    def __init__(self, shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ...) -> None: ...
+    moves: _containers.RepeatedCompositeFieldContainer[CategoryMove]
+    def __init__(self, shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ..., moves: _Optional[_Iterable[_Union[CategoryMove, _Mapping]]] = ...) -> None: ...
+
+class CategoryMove(_message.Message):
+    __slots__ = ("category", "source", "target", "phase")
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    category: str
+    source: str
+    target: str
+    phase: str
+    def __init__(self, category: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., phase: _Optional[str] = ...) -> None: ...
 
 class Shard(_message.Message):
-    __slots__ = ("name", "categories", "endpoint", "indexes", "error")
+    __slots__ = ("name", "categories", "endpoint", "indexes", "error", "p50_ms", "p95_ms")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CATEGORIES_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     INDEXES_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_MS_FIELD_NUMBER: _ClassVar[int]
     name: str
     categories: _containers.RepeatedScalarFieldContainer[str]
     endpoint: str
     indexes: _containers.RepeatedCompositeFieldContainer[ShardIndex]
     error: _status_pb2.Status
-    def __init__(self, name: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., endpoint: _Optional[str] = ..., indexes: _Optional[_Iterable[_Union[ShardIndex, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    p50_ms: float
+    p95_ms: float
+    def __init__(self, name: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., endpoint: _Optional[str] = ..., indexes: _Optional[_Iterable[_Union[ShardIndex, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., p50_ms: _Optional[float] = ..., p95_ms: _Optional[float] = ...) -> None: ...
 
 class ShardIndex(_message.Message):
-    __slots__ = ("model", "collection", "dimension", "images", "serving")
+    __slots__ = ("model", "collection", "dimension", "images", "serving", "retiring")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     SERVING_FIELD_NUMBER: _ClassVar[int]
+    RETIRING_FIELD_NUMBER: _ClassVar[int]
     model: str
     collection: str
     dimension: int
     images: int
     serving: bool
-    def __init__(self, model: _Optional[str] = ..., collection: _Optional[str] = ..., dimension: _Optional[int] = ..., images: _Optional[int] = ..., serving: _Optional[bool] = ...) -> None: ...
+    retiring: bool
+    def __init__(self, model: _Optional[str] = ..., collection: _Optional[str] = ..., dimension: _Optional[int] = ..., images: _Optional[int] = ..., serving: _Optional[bool] = ..., retiring: _Optional[bool] = ...) -> None: ...

@@ -64,6 +64,21 @@ class SearchServiceStub:
                 request_serializer=shiwu_dot_v1_dot_search__pb2.ServeModelRequest.SerializeToString,
                 response_deserializer=shiwu_dot_v1_dot_search__pb2.ServeModelResponse.FromString,
                 _registered_method=True)
+        self.DropModel = channel.unary_unary(
+                '/shiwu.v1.SearchService/DropModel',
+                request_serializer=shiwu_dot_v1_dot_search__pb2.DropModelRequest.SerializeToString,
+                response_deserializer=shiwu_dot_v1_dot_search__pb2.DropModelResponse.FromString,
+                _registered_method=True)
+        self.ListRecords = channel.unary_unary(
+                '/shiwu.v1.SearchService/ListRecords',
+                request_serializer=shiwu_dot_v1_dot_search__pb2.ListRecordsRequest.SerializeToString,
+                response_deserializer=shiwu_dot_v1_dot_search__pb2.ListRecordsResponse.FromString,
+                _registered_method=True)
+        self.PruneShards = channel.unary_unary(
+                '/shiwu.v1.SearchService/PruneShards',
+                request_serializer=shiwu_dot_v1_dot_search__pb2.PruneShardsRequest.SerializeToString,
+                response_deserializer=shiwu_dot_v1_dot_search__pb2.PruneShardsResponse.FromString,
+                _registered_method=True)
         self.DescribeShards = channel.unary_unary(
                 '/shiwu.v1.SearchService/DescribeShards',
                 request_serializer=shiwu_dot_v1_dot_search__pb2.DescribeShardsRequest.SerializeToString,
@@ -105,17 +120,43 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FindMissing(self, request, context):
-        """Which of these pictures are stored; for checking the index against the catalogue. UNAVAILABLE if any shard does
-        not answer.
+        """Which of these pictures are not stored, or not in exactly the shards that their category is kept in; for checking
+        the index against the catalogue. Upsert puts that right. UNAVAILABLE if any shard does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ServeModel(self, request, context):
-        """Answers searches for a model from this version of it from now on, in every shard, and drops its other versions.
-        A new version is indexed beside the one that is served, with Upsert; this swaps them. FAILED_PRECONDITION if it
-        holds fewer pictures than the version served, saying how many. Repeating a call changes nothing.
+        """Answers searches for this version of a model from now on, in every shard. A new version is indexed beside the one
+        that is served, with Upsert, and is not searched until this swaps them. The one served so far is retiring then: who
+        still asks for it is still answered, until DropModel. FAILED_PRECONDITION if the new one holds fewer pictures than
+        the version served, saying how many, or while categories are being moved. Repeating a call changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropModel(self, request, context):
+        """Removes the index of a version of a model, in every shard. FAILED_PRECONDITION if it is served. Repeating a call
+        changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRecords(self, request, context):
+        """Lists what a shard holds for a version of a model, a page at a time, sorted by key; for checking the catalogue
+        against the index, and for copies of it. Pictures stored or removed meanwhile may be among them or not.
+        NOT_FOUND if there is no such shard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneShards(self, request, context):
+        """Removes from every shard what is left there of categories whose move to another shard is in its last phase.
+        Repeating a call changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +196,21 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.ServeModel,
                     request_deserializer=shiwu_dot_v1_dot_search__pb2.ServeModelRequest.FromString,
                     response_serializer=shiwu_dot_v1_dot_search__pb2.ServeModelResponse.SerializeToString,
+            ),
+            'DropModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropModel,
+                    request_deserializer=shiwu_dot_v1_dot_search__pb2.DropModelRequest.FromString,
+                    response_serializer=shiwu_dot_v1_dot_search__pb2.DropModelResponse.SerializeToString,
+            ),
+            'ListRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecords,
+                    request_deserializer=shiwu_dot_v1_dot_search__pb2.ListRecordsRequest.FromString,
+                    response_serializer=shiwu_dot_v1_dot_search__pb2.ListRecordsResponse.SerializeToString,
+            ),
+            'PruneShards': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneShards,
+                    request_deserializer=shiwu_dot_v1_dot_search__pb2.PruneShardsRequest.FromString,
+                    response_serializer=shiwu_dot_v1_dot_search__pb2.PruneShardsResponse.SerializeToString,
             ),
             'DescribeShards': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeShards,
@@ -302,6 +358,87 @@ class SearchService:
             '/shiwu.v1.SearchService/ServeModel',
             shiwu_dot_v1_dot_search__pb2.ServeModelRequest.SerializeToString,
             shiwu_dot_v1_dot_search__pb2.ServeModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.SearchService/DropModel',
+            shiwu_dot_v1_dot_search__pb2.DropModelRequest.SerializeToString,
+            shiwu_dot_v1_dot_search__pb2.DropModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.SearchService/ListRecords',
+            shiwu_dot_v1_dot_search__pb2.ListRecordsRequest.SerializeToString,
+            shiwu_dot_v1_dot_search__pb2.ListRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneShards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.SearchService/PruneShards',
+            shiwu_dot_v1_dot_search__pb2.PruneShardsRequest.SerializeToString,
+            shiwu_dot_v1_dot_search__pb2.PruneShardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

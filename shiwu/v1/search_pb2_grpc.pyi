@@ -52,13 +52,27 @@ class SearchServiceStub:
     more. UNAVAILABLE if any shard does not answer; repeating the call completes it.
     """
     FindMissing: _grpc.UnaryUnaryMultiCallable[_search_pb2.FindMissingRequest, _search_pb2.FindMissingResponse]
-    """Which of these pictures are stored; for checking the index against the catalogue. UNAVAILABLE if any shard does
-    not answer.
+    """Which of these pictures are not stored, or not in exactly the shards that their category is kept in; for checking
+    the index against the catalogue. Upsert puts that right. UNAVAILABLE if any shard does not answer.
     """
     ServeModel: _grpc.UnaryUnaryMultiCallable[_search_pb2.ServeModelRequest, _search_pb2.ServeModelResponse]
-    """Answers searches for a model from this version of it from now on, in every shard, and drops its other versions.
-    A new version is indexed beside the one that is served, with Upsert; this swaps them. FAILED_PRECONDITION if it
-    holds fewer pictures than the version served, saying how many. Repeating a call changes nothing.
+    """Answers searches for this version of a model from now on, in every shard. A new version is indexed beside the one
+    that is served, with Upsert, and is not searched until this swaps them. The one served so far is retiring then: who
+    still asks for it is still answered, until DropModel. FAILED_PRECONDITION if the new one holds fewer pictures than
+    the version served, saying how many, or while categories are being moved. Repeating a call changes nothing.
+    """
+    DropModel: _grpc.UnaryUnaryMultiCallable[_search_pb2.DropModelRequest, _search_pb2.DropModelResponse]
+    """Removes the index of a version of a model, in every shard. FAILED_PRECONDITION if it is served. Repeating a call
+    changes nothing.
+    """
+    ListRecords: _grpc.UnaryUnaryMultiCallable[_search_pb2.ListRecordsRequest, _search_pb2.ListRecordsResponse]
+    """Lists what a shard holds for a version of a model, a page at a time, sorted by key; for checking the catalogue
+    against the index, and for copies of it. Pictures stored or removed meanwhile may be among them or not.
+    NOT_FOUND if there is no such shard.
+    """
+    PruneShards: _grpc.UnaryUnaryMultiCallable[_search_pb2.PruneShardsRequest, _search_pb2.PruneShardsResponse]
+    """Removes from every shard what is left there of categories whose move to another shard is in its last phase.
+    Repeating a call changes nothing.
     """
     DescribeShards: _grpc.UnaryUnaryMultiCallable[_search_pb2.DescribeShardsRequest, _search_pb2.DescribeShardsResponse]
     """The shards: what they hold, where, and whether they answer."""
@@ -87,13 +101,27 @@ class SearchServiceAsyncStub(SearchServiceStub):
     more. UNAVAILABLE if any shard does not answer; repeating the call completes it.
     """
     FindMissing: _aio.UnaryUnaryMultiCallable[_search_pb2.FindMissingRequest, _search_pb2.FindMissingResponse]  # type: ignore[assignment]
-    """Which of these pictures are stored; for checking the index against the catalogue. UNAVAILABLE if any shard does
-    not answer.
+    """Which of these pictures are not stored, or not in exactly the shards that their category is kept in; for checking
+    the index against the catalogue. Upsert puts that right. UNAVAILABLE if any shard does not answer.
     """
     ServeModel: _aio.UnaryUnaryMultiCallable[_search_pb2.ServeModelRequest, _search_pb2.ServeModelResponse]  # type: ignore[assignment]
-    """Answers searches for a model from this version of it from now on, in every shard, and drops its other versions.
-    A new version is indexed beside the one that is served, with Upsert; this swaps them. FAILED_PRECONDITION if it
-    holds fewer pictures than the version served, saying how many. Repeating a call changes nothing.
+    """Answers searches for this version of a model from now on, in every shard. A new version is indexed beside the one
+    that is served, with Upsert, and is not searched until this swaps them. The one served so far is retiring then: who
+    still asks for it is still answered, until DropModel. FAILED_PRECONDITION if the new one holds fewer pictures than
+    the version served, saying how many, or while categories are being moved. Repeating a call changes nothing.
+    """
+    DropModel: _aio.UnaryUnaryMultiCallable[_search_pb2.DropModelRequest, _search_pb2.DropModelResponse]  # type: ignore[assignment]
+    """Removes the index of a version of a model, in every shard. FAILED_PRECONDITION if it is served. Repeating a call
+    changes nothing.
+    """
+    ListRecords: _aio.UnaryUnaryMultiCallable[_search_pb2.ListRecordsRequest, _search_pb2.ListRecordsResponse]  # type: ignore[assignment]
+    """Lists what a shard holds for a version of a model, a page at a time, sorted by key; for checking the catalogue
+    against the index, and for copies of it. Pictures stored or removed meanwhile may be among them or not.
+    NOT_FOUND if there is no such shard.
+    """
+    PruneShards: _aio.UnaryUnaryMultiCallable[_search_pb2.PruneShardsRequest, _search_pb2.PruneShardsResponse]  # type: ignore[assignment]
+    """Removes from every shard what is left there of categories whose move to another shard is in its last phase.
+    Repeating a call changes nothing.
     """
     DescribeShards: _aio.UnaryUnaryMultiCallable[_search_pb2.DescribeShardsRequest, _search_pb2.DescribeShardsResponse]  # type: ignore[assignment]
     """The shards: what they hold, where, and whether they answer."""
@@ -143,8 +171,8 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.FindMissingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.FindMissingResponse, _abc.Awaitable[_search_pb2.FindMissingResponse]]:
-        """Which of these pictures are stored; for checking the index against the catalogue. UNAVAILABLE if any shard does
-        not answer.
+        """Which of these pictures are not stored, or not in exactly the shards that their category is kept in; for checking
+        the index against the catalogue. Upsert puts that right. UNAVAILABLE if any shard does not answer.
         """
 
     @_abc_1.abstractmethod
@@ -153,9 +181,41 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.ServeModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.ServeModelResponse, _abc.Awaitable[_search_pb2.ServeModelResponse]]:
-        """Answers searches for a model from this version of it from now on, in every shard, and drops its other versions.
-        A new version is indexed beside the one that is served, with Upsert; this swaps them. FAILED_PRECONDITION if it
-        holds fewer pictures than the version served, saying how many. Repeating a call changes nothing.
+        """Answers searches for this version of a model from now on, in every shard. A new version is indexed beside the one
+        that is served, with Upsert, and is not searched until this swaps them. The one served so far is retiring then: who
+        still asks for it is still answered, until DropModel. FAILED_PRECONDITION if the new one holds fewer pictures than
+        the version served, saying how many, or while categories are being moved. Repeating a call changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def DropModel(
+        self,
+        request: _search_pb2.DropModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.DropModelResponse, _abc.Awaitable[_search_pb2.DropModelResponse]]:
+        """Removes the index of a version of a model, in every shard. FAILED_PRECONDITION if it is served. Repeating a call
+        changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRecords(
+        self,
+        request: _search_pb2.ListRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.ListRecordsResponse, _abc.Awaitable[_search_pb2.ListRecordsResponse]]:
+        """Lists what a shard holds for a version of a model, a page at a time, sorted by key; for checking the catalogue
+        against the index, and for copies of it. Pictures stored or removed meanwhile may be among them or not.
+        NOT_FOUND if there is no such shard.
+        """
+
+    @_abc_1.abstractmethod
+    def PruneShards(
+        self,
+        request: _search_pb2.PruneShardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.PruneShardsResponse, _abc.Awaitable[_search_pb2.PruneShardsResponse]]:
+        """Removes from every shard what is left there of categories whose move to another shard is in its last phase.
+        Repeating a call changes nothing.
         """
 
     @_abc_1.abstractmethod

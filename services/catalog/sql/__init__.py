@@ -11,11 +11,12 @@ from services.catalog.sql.fulltext import full_text
 from services.catalog.sql.images import Images
 from services.catalog.sql.operations import Operations
 from services.catalog.sql.products import Products
+from services.catalog.sql.versions import Versions
 
 __all__ = ["SqlStore"]
 
 
-class SqlStore(Products, Images, Articles, Describing, Coverage, Batches, Operations):
+class SqlStore(Products, Images, Versions, Articles, Describing, Coverage, Batches, Operations):
     """`CatalogStore` over SQL; the parts are in the modules of this package. The database must be migrated."""
 
     def __init__(self, database: Database) -> None:

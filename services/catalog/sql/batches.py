@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.catalog.resources import Batch, Product, Progress, State
+from services.catalog.resources import Batch, Product, Progress, ReferenceImage, State
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database, violated
 from services.catalog.sql.images import IMAGES
@@ -38,6 +38,7 @@ class Batches:
                 await make_pending(connection, moved)
             await self._replace(connection, OFFERS, batch.offers)
             await self._replace(connection, IMAGES, batch.images)
+            await _replace_other_vectors(connection, batch.images)
             if progress is not None:
                 await self._record(connection, progress, written)
         return written
@@ -57,9 +58,8 @@ class Batches:
             raise await _dangling(connection, rows, values.values()) from error
 
     def _upsert(self, rows: Rows[Any]) -> Any:
-        insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
         table = rows.table
-        statement = insert(table)
+        statement = (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(table)
         facts = [column.name for column in table.c if column.name not in _KEPT and column.name != rows.key]
         changes: dict[str, Any] = {name: statement.excluded[name] for name in facts}
         if "update_time" in table.c:
@@ -74,9 +74,9 @@ class Batches:
     async def _record(self, connection: AsyncConnection, progress: Progress, written: int) -> None:
         imports, problems = tables.operations, tables.problems
         if progress.problems:
-            insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
+            statement = (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(problems)
             rows = [{"operation_id": progress.operation_id, **asdict(problem)} for problem in progress.problems]
-            await connection.execute(insert(problems).on_conflict_do_nothing(), rows)
+            await connection.execute(statement.on_conflict_do_nothing(), rows)
         failed = select(func.count(problems.c.row.distinct())).where(problems.c.operation_id == progress.operation_id)
         changes: dict[str, Any] = {
             "products_written": imports.c.products_written + written,
@@ -97,6 +97,19 @@ class Batches:
         if not (await connection.execute(update(imports).where(held).values(changes))).rowcount:
             msg = f"import {progress.operation_id!r} is not held by {progress.owner!r} any more"
             raise PreconditionError(msg)
+
+
+async def _replace_other_vectors(connection: AsyncConnection, images: Sequence[ReferenceImage]) -> None:
+    """Those of an earlier picture under the same key are not this one's."""
+    if not images:
+        return
+    table, of_each = tables.version_vectors, {image.image_id: image.others for image in images}
+    await connection.execute(delete(table).where(table.c.image_id.in_(sorted(of_each))))
+    rows = [
+        {"image_id": key, "model": model, "vector": vector} for key in sorted(of_each) for model, vector in of_each[key]
+    ]
+    if rows:
+        await connection.execute(insert(table), rows)
 
 
 async def _moved(connection: AsyncConnection, products: Sequence[Product]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import delete, select, tuple_, update
@@ -68,15 +69,24 @@ class Images:
             .join_from(pictures, products)
             .where(pictures.c.image_id.in_(sorted(image_ids)))
         )
+        others = tables.version_vectors
+        chosen = others.c.image_id.in_(sorted(image_ids))
         async with self._database.read("index_records") as connection:
-            return [IndexRecord(*row) for row in await connection.execute(statement)]
+            records = [IndexRecord(*row) for row in await connection.execute(statement)]
+            more = (await connection.execute(select(others).where(chosen).order_by(others.c.model))).all()
+        by_image = {record.image_id: record for record in records}
+        return records + [
+            replace(by_image[row.image_id], model=row.model, vector=row.vector)
+            for row in more
+            if row.image_id in by_image
+        ]
 
     async def mark_indexed(
         self, records: Collection[IndexRecord], index_time: datetime, *, operation_id: str = ""
     ) -> frozenset[str]:
         pictures = tables.reference_images
         # Marking makes a new revision too: of two writers of the same revision the slower one must notice.
-        keys = sorted((record.image_id, record.revision) for record in records)
+        keys = sorted({(record.image_id, record.revision) for record in records})
         statement = (
             update(pictures)
             .where(tuple_(pictures.c.image_id, pictures.c.revision).in_(keys))

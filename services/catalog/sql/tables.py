@@ -153,6 +153,15 @@ Index(
     postgresql_where=reference_images.c.index_time.is_(None),
 )
 
+version_vectors = Table(
+    "version_vectors",
+    metadata,
+    Column("image_id", KEY, ForeignKey("reference_images.image_id", ondelete="CASCADE"), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
+)
+"""Of the same pictures, by other versions of the model than the row's."""
+
 offers = Table(
     "offers",
     metadata,

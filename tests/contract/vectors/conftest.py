@@ -6,6 +6,7 @@ from typing import Protocol
 
 import pytest
 
+from evaluation.milvus_cluster import MilvusCluster, running_cluster
 from evaluation.milvus_server import MilvusServer, running_milvus
 from services.search.memory import MemoryStore
 from services.search.milvus import MilvusStore
@@ -28,11 +29,12 @@ class MemoryBackend:
 
 
 class MilvusBackend:
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, replicas: int = 1, channels: int = 1) -> None:
         self.endpoint = endpoint
+        self._spread = {"replicas": replicas, "channels": channels}
 
     def open(self, shard: str) -> VectorStore:
-        place = Shard(name=shard, categories=CATEGORIES, endpoint=self.endpoint)
+        place = Shard(name=shard, categories=CATEGORIES, endpoint=self.endpoint, **self._spread)
         # Longer than in production: here the machine is shared with whatever else is tested.
         return MilvusStore(place, MilvusConnection(self.endpoint, address=place.address, seconds=10.0))
 
@@ -44,16 +46,24 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
 
 
 @pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusCluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
 def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(tmp_path_factory.mktemp("lite"), "vectors.db")
 
 
-@pytest.fixture(params=["memory", "lite", "milvus"])
+@pytest.fixture(params=["memory", "lite", "milvus", pytest.param("cluster", marks=pytest.mark.long)])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "memory":
         return MemoryBackend()
     if request.param == "lite":
         return MilvusBackend(str(request.getfixturevalue("lite")))
+    if request.param == "cluster":
+        return MilvusBackend(request.getfixturevalue("cluster").uri, replicas=2, channels=2)
     return MilvusBackend(request.getfixturevalue("milvus").uri)
 
 

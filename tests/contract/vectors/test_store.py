@@ -44,6 +44,10 @@ def image_ids(hits: Sequence[Hit]) -> list[str]:
     return [hit.image_id for hit in hits]
 
 
+async def states(store: VectorStore) -> set[tuple[str, bool, bool]]:
+    return {(each.model, each.serving, each.retiring) for each in await store.indexes()}
+
+
 def fresh_name() -> str:
     return f"t{uuid4().hex[:12]}"
 
@@ -66,7 +70,7 @@ async def test_a_shard_that_was_never_written_to_is_empty(fresh: VectorStore) ->
     await fresh.probe()
     assert await fresh.indexes() == []
     assert await fresh.search(MODEL, units(1)[0], limit=5) == []
-    assert await fresh.find(MODEL, ["a"]) == set()
+    assert set(await fresh.find(MODEL, ["a"])) == set()
     assert await fresh.count(MODEL) == 0
     await fresh.delete(["a"])
     with pytest.raises(PreconditionError, match=r"holds nothing of embedder-lite0@0\.1"):
@@ -124,16 +128,16 @@ async def test_a_deleted_picture_is_gone_at_once(store: VectorStore) -> None:
     for i, record in enumerate(gallery):
         await store.delete([record.image_id, "never stored"])
         assert record.image_id not in image_ids(await store.search(MODEL, record.vector, limit=10))
-        assert await store.find(MODEL, IDS[:6]) == set(IDS[i + 1 : 6])
+        assert set(await store.find(MODEL, IDS[:6])) == set(IDS[i + 1 : 6])
 
 
 async def test_a_deleted_picture_can_come_back(store: VectorStore) -> None:
     (record,) = records(IDS[:1])
     for _ in range(3):
         await store.upsert(MODEL, [record])
-        assert await store.find(MODEL, [record.image_id]) == {record.image_id}
+        assert set(await store.find(MODEL, [record.image_id])) == {record.image_id}
         await store.delete([record.image_id], MODEL)
-        assert await store.find(MODEL, [record.image_id]) == set()
+        assert set(await store.find(MODEL, [record.image_id])) == set()
 
 
 async def test_the_limit_limits(store: VectorStore) -> None:
@@ -150,18 +154,18 @@ async def test_any_printable_id(store: VectorStore) -> None:
     await store.upsert(MODEL, gallery)
     assert await store.count(MODEL) == len(STRANGE)
     found = await asyncio.gather(*(store.find(MODEL, [image_id]) for image_id in STRANGE))
-    assert found == [{image_id} for image_id in STRANGE]
+    assert [set(each) for each in found] == [{image_id} for image_id in STRANGE]
     for record in gallery:
         (hit,) = await store.search(MODEL, record.vector, limit=1)
         assert (hit.image_id, hit.product_id, hit.style_id) == (record.image_id,) * 3
     await asyncio.gather(*(store.delete([image_id]) for image_id in STRANGE[::2]))
-    assert await store.find(MODEL, STRANGE) == set(STRANGE[1::2])
+    assert set(await store.find(MODEL, STRANGE)) == set(STRANGE[1::2])
 
 
 async def test_a_thousand_at_once(store: VectorStore) -> None:
     ids = [f"many-{i}" for i in range(1000)]
     await store.upsert(MODEL, records(ids))
-    assert await store.find(MODEL, [*ids, "not there"]) == set(ids)
+    assert set(await store.find(MODEL, [*ids, "not there"])) == set(ids)
     assert len(await store.search(MODEL, units(1)[0], limit=1000, include_vectors=True)) == 1000
     await store.delete(ids)
     assert await store.count(MODEL) == 0
@@ -174,7 +178,7 @@ async def test_writes_and_searches_at_the_same_time(store: VectorStore) -> None:
     searches = [store.search(MODEL, record.vector, limit=1) for record in gallery[:10] * 5]
     found = await asyncio.gather(*searches, *writes)
     assert [hits[0].image_id for hits in found[:50] if hits] == IDS[:10] * 5
-    assert await store.find(MODEL, IDS) == set(IDS[:60])
+    assert set(await store.find(MODEL, IDS)) == set(IDS[:60])
 
 
 async def test_a_vector_of_another_length_is_refused(store: VectorStore) -> None:
@@ -202,11 +206,60 @@ async def test_a_new_version_is_built_beside_the_served_one_and_swapped(fresh: V
     assert (await fresh.count(MODEL), await fresh.count(NEXT)) == (4, 4)
     for _ in range(2):
         await fresh.serve(NEXT)
-        assert [(each.model, each.serving) for each in await fresh.indexes()] == [(NEXT, True)]
+        assert await states(fresh) == {(MODEL, False, True), (NEXT, True, False)}
     assert image_ids(await fresh.search(NEXT, new_query, limit=1)) == [IDS[3]]
+    assert image_ids(await fresh.search(MODEL, query, limit=1)) == [IDS[3]], "who still asks for it is answered"
+    with pytest.raises(PreconditionError, match=r"serves embedder-lite0@0\.2; serve another version"):
+        await fresh.drop(NEXT)
+    await fresh.probe()
+    for _ in range(2):
+        await fresh.drop(MODEL)
+        assert await states(fresh) == {(NEXT, True, False)}
     with pytest.raises(OtherModelError, match=r"indexed with embedder-lite0@0\.2, not with embedder-lite0@0\.1"):
         await fresh.search(MODEL, query, limit=1)
     await fresh.probe()
+
+
+async def test_a_swap_can_be_taken_back(fresh: VectorStore) -> None:
+    for model in (MODEL, NEXT):
+        await fresh.upsert(model, records(IDS[:3]))
+    await fresh.serve(NEXT)
+    await fresh.serve(MODEL)
+    assert await states(fresh) == {(MODEL, True, False), (NEXT, False, True)}
+    await fresh.drop(NEXT)
+    assert image_ids(await fresh.search(MODEL, units(3)[1], limit=1)) == [IDS[1]]
+
+
+async def test_pages_show_every_picture_once_in_order(store: VectorStore) -> None:
+    rng = np.random.default_rng(4)
+    gallery = {record.image_id: record for record in records([*IDS, *STRANGE])}
+    order = rng.permutation(sorted(gallery))
+    for start in range(0, len(order), 60):  # several segments of a server, none in the order of the keys
+        await store.upsert(MODEL, [gallery[key] for key in order[start : start + 60]])
+    await store.delete(IDS[::7])
+    expected = sorted(gallery.keys() - set(IDS[::7]))
+    for limit in (1000, 17):
+        found: list[Record] = []
+        after, seen_end = "", False
+        while not seen_end:
+            page = await store.page(MODEL, after=after, limit=limit)
+            assert len(page.records) <= limit
+            found += page.records
+            after, seen_end = page.after, not page.after
+        assert [record.image_id for record in found] == expected
+        for record in found[::40]:
+            assert replace(record, vector=None) == replace(gallery[record.image_id], vector=None)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(record.vector, gallery[record.image_id].vector)
+    assert (await store.page(OTHER, after="", limit=9)).records == []
+
+
+async def test_prunes_categories(store: VectorStore) -> None:
+    gallery = records(IDS)
+    await store.upsert(MODEL, gallery)
+    await store.prune(["shoes", "bags"])
+    assert await store.find(MODEL, IDS) == {
+        each.image_id: "clothing" for each in gallery if each.category == "clothing"
+    }
 
 
 async def test_two_models_are_served_side_by_side(fresh: VectorStore) -> None:
@@ -231,10 +284,25 @@ async def test_everything_is_there_after_a_restart(persistent, closing: Close) -
     await store.delete(IDS[:2])
     await store.close()
     again = closing(persistent.open(name))
-    assert await again.find(MODEL, IDS) == set(IDS[2:20])
+    assert set(await again.find(MODEL, IDS)) == set(IDS[2:20])
     assert image_ids(await again.search(MODEL, gallery[7].vector, limit=1)) == [IDS[7]]
     assert {(each.model, each.serving) for each in await again.indexes()} == {(MODEL, True), (NEXT, False)}
     await again.probe()
+
+
+async def test_a_delete_reaches_what_another_service_has_just_made(milvus, closing: Close) -> None:
+    from .conftest import MilvusBackend
+
+    name, backend = fresh_name(), MilvusBackend(milvus.uri)
+    one, two = closing(backend.open(name)), closing(backend.open(name))
+    assert await one.indexes() == []
+    await two.upsert(MODEL, records(IDS[:3]))
+    await one.delete(IDS[:2])
+    assert set(await two.find(MODEL, IDS[:3])) == {IDS[2]}
+    await two.upsert(NEXT, records(IDS[:3]))
+    await one.delete(IDS[:3])
+    assert set(await one.find(NEXT, IDS)) == set()
+    assert set(await two.find(NEXT, IDS)) == set()
 
 
 async def test_two_search_services_share_a_store(milvus, closing: Close) -> None:
@@ -250,6 +318,7 @@ async def test_two_search_services_share_a_store(milvus, closing: Close) -> None
     assert image_ids(await two.search(MODEL, gallery[0].vector, limit=1)) == IDS[:1]
     await one.upsert(NEXT, gallery)
     await one.serve(NEXT)
+    await one.drop(MODEL)
     with pytest.raises(OtherModelError):
         await two.search(MODEL, gallery[0].vector, limit=1)
     assert image_ids(await two.search(NEXT, gallery[0].vector, limit=1)) == IDS[:1]

@@ -72,14 +72,20 @@ class Embedder(EmbedderServiceServicer):
     def __init__(self) -> None:
         self.switch = Switch()
         self.version = 1
+        self.others: tuple[int, ...] = ()
+        """Further versions that run beside it."""
         self.sizes: list[tuple[int, int]] = []
 
     def models(self):
         return [
-            embedder_pb2.EmbedderModel(model=f"general@{self.version}", dimension=48, crop_margin=0.0, input_size=64),
-            embedder_pb2.EmbedderModel(
-                model=f"bags@{self.version}", dimension=48, categories=["bags"], crop_margin=0.1, input_size=64
-            ),
+            model
+            for version in (self.version, *self.others)
+            for model in (
+                embedder_pb2.EmbedderModel(model=f"general@{version}", dimension=48, crop_margin=0.0, input_size=64),
+                embedder_pb2.EmbedderModel(
+                    model=f"bags@{version}", dimension=48, categories=["bags"], crop_margin=0.1, input_size=64
+                ),
+            )
         ]
 
     async def ListModels(self, request, context):
@@ -95,7 +101,8 @@ class Embedder(EmbedderServiceServicer):
         for image in request.images:
             pixels = to_photo(image, "images", Limits()).pixels
             self.sizes.append(pixels.shape[:2])
-            small = cv2.resize(pixels, (4, 4), interpolation=cv2.INTER_AREA).astype("<f4").ravel() + 1
+            small = cv2.resize(pixels, (4, 4), interpolation=cv2.INTER_AREA).astype("<f4").ravel()
+            small += float(request.model.partition("@")[2])  # versions see otherwise
             vectors.append(embedder_pb2.Embedding(vector=(small / np.linalg.norm(small)).astype("<f4").tobytes()))
         return embedder_pb2.EmbedResponse(embeddings=vectors, model=request.model)
 
@@ -106,11 +113,13 @@ class Search(SearchServiceServicer):
     def __init__(self) -> None:
         self.switch = Switch()
         self.records: dict[str, tuple[str, search_pb2.VectorRecord]] = {}
+        self.by_model: dict[tuple[str, str], search_pb2.VectorRecord] = {}
 
     async def Upsert(self, request, context):
         await self.switch.pass_through("Upsert", len(request.records))
         for record in request.records:
             self.records[record.image_id] = (request.model, record)
+            self.by_model[request.model, record.image_id] = record
         response = search_pb2.UpsertResponse()
         response.index_time.GetCurrentTime()
         return response
@@ -119,11 +128,14 @@ class Search(SearchServiceServicer):
         await self.switch.pass_through("Delete")
         for image_id in request.image_ids:
             self.records.pop(image_id, None)
+            for key in [key for key in self.by_model if key[1] == image_id]:
+                del self.by_model[key]
         return search_pb2.DeleteResponse()
 
     async def FindMissing(self, request, context):
         await self.switch.pass_through("FindMissing")
-        missing = [each for each in request.image_ids if self.records.get(each, ("",))[0] != request.model]
+        held = {image_id for model, image_id in self.by_model if model == request.model} & self.records.keys()
+        missing = [each for each in request.image_ids if each not in held]
         return search_pb2.FindMissingResponse(image_ids=missing)
 
 

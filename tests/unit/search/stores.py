@@ -45,7 +45,7 @@ class MortalStore(MemoryStore):
         await self._live()
         await super().delete(image_ids, model)
 
-    async def find(self, model: str, image_ids: Sequence[str]) -> set[str]:
+    async def find(self, model: str, image_ids: Sequence[str]) -> dict[str, str]:
         await self._live()
         return await super().find(model, image_ids)
 

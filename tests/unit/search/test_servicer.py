@@ -188,6 +188,9 @@ async def test_models_are_kept_apart(served: Served) -> None:
     assert not (await served.stub.Upsert(upsert(record(0), model=new))).serving
     await served.stub.ServeModel(pb.ServeModelRequest(model=new))
     assert len((await served.stub.Search(search(model=new))).shards[0].hits) == 1
+    assert len((await served.stub.Search(search())).shards[0].hits) == 1
+    assert (await refused(served.stub.DropModel, pb.DropModelRequest(model=new)))[0] is StatusCode.FAILED_PRECONDITION
+    await served.stub.DropModel(pb.DropModelRequest(model=MODEL))
     code, _ = await refused(served.stub.Search, search())
     assert code is StatusCode.FAILED_PRECONDITION
 
