@@ -63,23 +63,23 @@ def near_pairs_in(hashes: NDArray[np.uint64], radius: int, chunk: int) -> Pairs:
         return np.concatenate([np.empty((0, 2), np.int64), *found])
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _popcount(x: int) -> int:
+@numba.njit(nogil=True, cache=True)
+def _popcount(x: np.uint64) -> np.int64:
     x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))  # type: ignore[return-value]
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _agreed_before(difference: int, allowed: int, chunk: int) -> bool:
+@numba.njit(nogil=True, cache=True)
+def _agreed_before(difference: np.uint64, allowed: int, chunk: int) -> np.bool_ | bool:
     """Whether an earlier chunk has found the pair."""
     if chunk > 0 and _popcount(difference & np.uint64((1 << 22) - 1)) <= allowed:
         return True
     return chunk > 1 and _popcount((difference >> np.uint64(22)) & np.uint64((1 << 21) - 1)) <= allowed
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _search(
     table: NDArray[np.uint64],
     order: NDArray[np.int64],
