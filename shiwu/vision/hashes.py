@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,22 +14,54 @@ from shiwu.vision.resize import Image
 BITS = 64
 
 
-def dhash(image: Image) -> int:
-    """The 64-bit difference hash: is each of 8 x 8 points darker than its right neighbour?
+class Hashes(NamedTuple):
+    """Three 64-bit hashes of one picture. Each agrees with imagehash's of its name but for rounding."""
 
-    Agrees with imagehash's `dhash` (gray, Lanczos to 9 x 8 pixels) but for rounding. The resampling is two small
-    matrix products, across and then down, rounded to 8 bits after each as Pillow does.
-    """
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    height, width = gray.shape
-    across = _to_bytes(gray @ _lanczos(width, 9).T)
-    small = _to_bytes(_lanczos(height, 8) @ across)
-    return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), "big")
+    average: int
+    """Is each of 8 x 8 points brighter than the mean?"""
+    difference: int
+    """Is each of 8 x 8 points darker than its right neighbour?"""
+    perceptual: int
+    """Is each of the 8 x 8 lowest frequencies of 32 x 32 points above their median?"""
+
+
+def dhash(image: Image) -> int:
+    """The difference hash of an RGB image."""
+    return _difference(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32))
+
+
+def hashes(gray: NDArray[np.uint8]) -> Hashes:
+    """All hashes of a gray picture, (height, width). 64 points a side are enough: more cost time and change nothing."""
+    points = gray.astype(np.float32)
+    average = _resampled(points, 8, 8)
+    # Pillow's mean is exact, float32's is not; the values are bytes, so that their sum is.
+    bits = average > average.sum(dtype=np.float64) / BITS
+    return Hashes(_packed(bits), _difference(points), _perceptual(points))
+
+
+def _difference(gray: NDArray[np.float32]) -> int:
+    small = _resampled(gray, 9, 8)
+    return _packed(small[:, 1:] > small[:, :-1])
+
+
+def _perceptual(gray: NDArray[np.float32]) -> int:
+    low = _DCT @ _resampled(gray, 32, 32) @ _DCT.T
+    return _packed(low > np.median(low))
+
+
+def _packed(bits: NDArray[np.bool_]) -> int:
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def hamming(a: int, b: int) -> int:
     """How many bits differ."""
     return (a ^ b).bit_count()
+
+
+def _resampled(gray: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """By Lanczos: two small matrix products, across and then down, rounded to 8 bits after each as Pillow does."""
+    across = _to_bytes(gray @ _lanczos(gray.shape[1], width).T)
+    return _to_bytes(_lanczos(gray.shape[0], height) @ across)
 
 
 def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -45,3 +78,12 @@ def _lanczos(source: int, target: int) -> NDArray[np.float32]:
     x = (np.arange(source)[None, :] + 0.5 - centres) / factor
     weights = np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def _lowest_frequencies() -> NDArray[np.float32]:
+    """The first 8 rows of the 32-point type II cosine transform."""
+    frequency, point = np.arange(8)[:, None], np.arange(32)[None, :]
+    return np.asarray(2 * np.cos(np.pi * frequency * (2 * point + 1) / 64), np.float32)
+
+
+_DCT = _lowest_frequencies()

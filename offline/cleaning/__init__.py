@@ -1,0 +1,1 @@
+"""Turning raw feeds and crawled pictures into a clean gallery: pure functions on arrays."""
