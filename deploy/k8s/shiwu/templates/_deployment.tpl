@@ -12,7 +12,8 @@ spec:
   replicas: {{ $own.replicas }}
   {{- end }}
   revisionHistoryLimit: 5
-  # A pod goes only when its successor serves.
+  # A pod goes only when its successor serves, and clients have found that: they look again every two seconds.
+  minReadySeconds: 5
   strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
   selector:
     matchLabels:
