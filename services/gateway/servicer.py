@@ -80,9 +80,10 @@ class GatewayService(GatewayServiceServicer):
         focus = Box(*to_box(request.focus, "focus").tolist()) if request.HasField("focus") else None
         scan_id, progress = new_scan_id(), self._new_progress()
         try:
-            async with self._admission.slot():
+            async with self._admission.slot() as slot:
                 picture = await self._read(request.image, "image", progress)
                 answer = await self._scanner.scan(picture, progress, top_k=top_k, focus=focus)
+                slot.typical = not answer.missing
         finally:
             observe_stages(progress)
         observe_answer(answer)
@@ -137,8 +138,10 @@ class GatewayService(GatewayServiceServicer):
         self, top_k: int, picture: Picture, progress: Progress, memory: FrameMemory
     ) -> Answer[DescribeResponse]:
         try:
-            async with self._admission.slot():
-                return await self._scanner.scan(picture, progress, top_k=top_k, memory=memory)
+            async with self._admission.slot() as slot:
+                answer = await self._scanner.scan(picture, progress, top_k=top_k, memory=memory)
+                slot.typical = not answer.missing
+                return answer
         finally:
             observe_stages(progress)
 

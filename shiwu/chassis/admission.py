@@ -4,10 +4,10 @@ A server that takes in all that comes gets slower with every request beyond its 
 late. Here the number in service is held where throughput has reached its peak and latency has only begun to grow. It
 follows the gradient of latency, as Netflix's concurrency-limits and Envoy's adaptive concurrency filter do:
 
-    limit <- limit * clamp(tolerance * unloaded / latency, 1/2, 1) + headroom
+    limit <- limit * clamp(tolerance * unloaded / latency, 0.7, 1) + headroom
 
-`unloaded` is what a request takes on a server that has room. It is learnt when at most half of the limit is in use;
-under lasting load the limit is halved for one measurement now and then, as Envoy does, to learn it again. With a
+`unloaded` is what a request takes on a server that has room. It is learnt when at most a third of the limit is in use;
+under lasting load the limit is a third for one measurement now and then, as Envoy does, to learn it again. With a
 capacity of B requests at once (throughput times unloaded latency) the limit settles at about tolerance * B + headroom.
 """
 
@@ -26,7 +26,8 @@ from shiwu.chassis.errors import OverloadedError
 
 _WINDOW: Final = 10  # requests whose mean latency is one measurement; as many as the limit, if that is more
 _FOLLOW: Final = 0.3  # how much one measurement moves the unloaded latency
-_PROBE_EVERY: Final = 40  # measurements on a server that was never half empty
+_ROOM: Final = 3.0  # a server has room when its limit's share in use is the inverse of this; more than any tolerance
+_PROBE_EVERY: Final = 40  # measurements on a server that never had room
 
 
 class AdmissionSettings(BaseModel):
@@ -34,12 +35,14 @@ class AdmissionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    initial: int = Field(4, ge=1)
+    initial: int = Field(8, ge=1)
     """Requests served at once before anything was measured."""
-    minimum: int = Field(1, ge=1)
+    minimum: int = Field(4, ge=1)
+    """So many keep all stages of a pipeline busy: with fewer, throughput would be lost and nothing gained. The limit is
+    lower only for a measurement."""
     maximum: int = Field(256, ge=1)
     """Equal to `minimum`: a fixed number."""
-    tolerance: float = Field(1.5, ge=1.0)
+    tolerance: float = Field(1.75, ge=1.0, lt=_ROOM)
     """How many times its unloaded latency a request may take before the limit falls."""
     headroom: float = Field(0.5, gt=0.0)
     """How fast the limit grows where there is room for more, requests per measurement."""
@@ -65,7 +68,7 @@ class ConcurrencyLimit:
     @property
     def value(self) -> int:
         """Requests that may be in service."""
-        return max(self._settings.minimum, int(self._limit / 2 if self._probing else self._limit))
+        return max(1, int(self._limit / _ROOM if self._probing else self._limit))
 
     def note(self, seconds: float, in_flight: int) -> None:
         """Takes in one served request.
@@ -73,7 +76,7 @@ class ConcurrencyLimit:
         in_flight: requests in service when it began, itself among them.
         """
         if self._probing and in_flight > self.value:
-            return  # began before the limit was halved
+            return  # began before the limit was lowered
         self._window.append(seconds)
         self._peak = max(self._peak, in_flight)
         if len(self._window) >= max(_WINDOW, self._limit):
@@ -86,18 +89,25 @@ class ConcurrencyLimit:
         return self._busy >= _PROBE_EVERY
 
     def _measured(self, latency: float) -> None:
-        quiet = self._peak <= max(1.0, self._limit / 2)
+        quiet = self._peak <= max(1.0, self._limit / _ROOM)
         if self.unloaded is None or self._probing:
             self.unloaded = latency
         elif quiet or latency < self.unloaded:
             self.unloaded += _FOLLOW * (latency - self.unloaded)
         if not self._probing:
-            gradient = min(1.0, max(0.5, self._settings.tolerance * self.unloaded / latency))
+            gradient = min(1.0, max(0.7, self._settings.tolerance * self.unloaded / latency))
             # A server that was never full does not show what more would do to it: the limit may fall, but not grow.
             headroom = self._settings.headroom if self._peak >= self.value else 0.0
             wanted = self._limit * gradient + headroom
             self._limit = min(float(self._settings.maximum), max(float(self._settings.minimum), wanted))
         self._busy = 0 if quiet or self._probing else self._busy + 1
+
+
+class Slot:
+    """A place in service."""
+
+    typical = True
+    """False: how long this one took says nothing about load, since it waited for a peer that is gone, say."""
 
 
 class Admission:
@@ -124,16 +134,18 @@ class Admission:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """A place in service for the block. Only a block that ends well counts as measurement.
+    async def slot(self) -> AsyncIterator[Slot]:
+        """A place in service for the block. Only a block that ends well, and says nothing else, is a measurement.
 
         Raises OverloadedError if there is none soon enough.
         """
         await self._enter()
         begun, in_flight = self._clock(), self.in_flight
+        slot = Slot()
         try:
-            yield
-            self._limit.note(self._clock() - begun, in_flight)
+            yield slot
+            if slot.typical:
+                self._limit.note(self._clock() - begun, in_flight)
         finally:
             self.in_flight -= 1
             self._admit_next()

@@ -78,7 +78,7 @@ def test_three_times_what_it_can_do_leaves_it_nearly_all_it_can_do(cores: int, s
 
 @pytest.mark.parametrize("cores", [1, 16])
 def test_a_server_that_starts_in_a_storm_learns_what_unloaded_means(cores: int) -> None:
-    limit = ConcurrencyLimit(AdmissionSettings(initial=8 * cores))
+    limit = ConcurrencyLimit(AdmissionSettings(initial=8 * cores, minimum=1))
     server = Server(cores, 0.05, limit)
     served, latency = server.run(5.0 * cores / 0.05, 200.0)
     assert served >= 0.9 * cores / 0.05
@@ -102,7 +102,11 @@ def test_the_limit_keeps_to_its_bounds() -> None:
     assert limit.value == 4
     for _ in range(400):
         limit.note(9.0, 4)
-    assert limit.value == 2
+    values = set()
+    for _ in range(800):
+        limit.note(9.0 * limit.value**2, limit.value)
+        values.add(limit.value)
+    assert values == {1, 2}  # 1 for a measurement now and then
 
 
 def test_a_server_that_is_never_full_is_not_given_more() -> None:
@@ -154,7 +158,7 @@ async def test_beyond_the_limit_requests_are_refused_at_once_while_nothing_is_kn
 
 
 async def test_who_waits_comes_next_and_in_turn() -> None:
-    admission = await measured(AdmissionSettings(initial=1, maximum=1, wait=100.0, burst=0))
+    admission = await measured(AdmissionSettings(initial=1, minimum=1, maximum=1, wait=100.0, burst=0))
     order = []
 
     async def serve(name: str) -> None:
@@ -173,7 +177,7 @@ async def test_who_waits_comes_next_and_in_turn() -> None:
 
 
 async def test_nobody_waits_longer_than_it_is_worth() -> None:
-    admission = await measured(AdmissionSettings(initial=1, maximum=1, wait=0.5, burst=0))
+    admission = await measured(AdmissionSettings(initial=1, minimum=1, maximum=1, wait=0.5, burst=0))
     held = Held(admission)
     await held.begin(1)
     start = asyncio.get_running_loop().time()
@@ -186,7 +190,7 @@ async def test_nobody_waits_longer_than_it_is_worth() -> None:
 
 
 async def test_a_burst_may_wait_longer_but_only_after_the_server_had_room() -> None:
-    admission = await measured(AdmissionSettings(initial=1, maximum=1, wait=0.0, burst=2, burst_seconds=5.0))
+    admission = await measured(AdmissionSettings(initial=1, minimum=1, maximum=1, wait=0.0, burst=2, burst_seconds=5.0))
     for _ in range(2):
         held = Held(admission)
         await held.begin(3)
@@ -206,7 +210,7 @@ async def test_a_burst_may_wait_longer_but_only_after_the_server_had_room() -> N
 
 
 async def test_who_is_cancelled_leaves_no_place_taken() -> None:
-    admission = await measured(AdmissionSettings(initial=1, maximum=1, wait=100.0, burst=0))
+    admission = await measured(AdmissionSettings(initial=1, minimum=1, maximum=1, wait=100.0, burst=0))
     held = Held(admission)
     (serving,) = await held.begin(1)
     (waiting,) = await held.begin(1)
@@ -219,7 +223,7 @@ async def test_who_is_cancelled_leaves_no_place_taken() -> None:
 
 
 async def test_a_turn_that_comes_as_its_request_is_cancelled_goes_to_the_next() -> None:
-    admission = await measured(AdmissionSettings(initial=2, maximum=2, wait=100.0, burst=0))
+    admission = await measured(AdmissionSettings(initial=2, minimum=2, maximum=2, wait=100.0, burst=0))
     held = Held(admission)
     first, second = await held.begin(2)
     third, fourth = await held.begin(2)
@@ -229,6 +233,15 @@ async def test_a_turn_that_comes_as_its_request_is_cancelled_goes_to_the_next() 
     fourth.cancel()
     await asyncio.gather(*held.tasks, return_exceptions=True)
     assert (admission.in_flight, admission.waiting) == (0, 0)
+
+
+async def test_what_says_nothing_about_load_is_no_measurement() -> None:
+    admission = await measured(AdmissionSettings(initial=4), seconds=0.001)
+    for _ in range(40):
+        async with admission.slot() as slot:
+            slot.typical = False
+            await asyncio.sleep(0.01)
+    assert admission.limit == 4
 
 
 async def test_failures_are_no_measurement() -> None:

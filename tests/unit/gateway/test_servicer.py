@@ -141,7 +141,7 @@ class TestScan:
         assert found == [STOCK[i % 5].product_id for i in range(20)]
 
 
-ONE_AT_A_TIME = AdmissionSettings(initial=1, maximum=1, burst=0, wait=0.0)
+ONE_AT_A_TIME = AdmissionSettings(initial=1, minimum=1, maximum=1, burst=0, wait=0.0)
 
 
 class TestOverload:
