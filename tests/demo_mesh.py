@@ -85,15 +85,18 @@ class DemoMesh:
                 time.sleep(0.1)
 
 
-def start(home: Path, extra: dict[str, str] | None = None) -> DemoMesh:
-    """Starts a mesh in `home`, not ready yet; its `mesh` is to be entered and stopped by the caller."""
+def start(home: Path, extra: dict[str, str] | None = None, port: int | None = None) -> DemoMesh:
+    """Starts a mesh in `home`, not ready yet; its `mesh` is to be entered and stopped by the caller.
+
+    port: the first of its ports; None: free ones.
+    """
     os.chdir(ROOT)
     cache = ROOT / ".cache" / "demo"
     products = {product.key: product for product in fetch(cache)}
     folder = home / "feeds"
     folder.mkdir(parents=True)
     (folder / "package").symlink_to(cache.resolve() / "package")
-    layout = Layout(home, free_ports(), ROOT / "models", import_roots=(folder, cache), extra=extra or {})
+    layout = Layout(home, port or free_ports(), ROOT / "models", import_roots=(folder, cache), extra=extra or {})
     local = {key: _at(product, cache, folder) for key, product in products.items()}
     return DemoMesh(Mesh(layout), local, folder)
 

@@ -27,7 +27,8 @@ class Replicas:
     """Two processes of a service. Use as a context manager; leaving it ends them."""
 
     def __init__(self, service: str, log: Path) -> None:
-        self.ports = [free_ports(), free_ports()]
+        first = free_ports(2)
+        self.ports = [first, first + 1]
         self.target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
         self._service = service
         self._log = log

@@ -121,19 +121,21 @@ class _Asking(Collector):
         return self._collect()
 
 
+def watch_tasks() -> None:
+    """Counts the tasks of the running event loop whenever the metrics are asked for."""
+    loop = asyncio.get_running_loop()
+    _TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
+
+
 @contextmanager
 def serving_metrics(host: str, port: int | None) -> Iterator[int | None]:
     """Serves the metrics over HTTP meanwhile, on the port that it yields; does nothing if `port` is None.
-
-    Within the event loop that is measured.
 
     Raises OSError if the port is taken.
     """
     if port is None:
         yield None
         return
-    loop = asyncio.get_running_loop()
-    _TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     server, thread = start_http_server(port, host.strip("[]"))
     try:
         yield server.server_port

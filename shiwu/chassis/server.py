@@ -17,7 +17,7 @@ from shiwu.chassis.access import Access, AccessTable, access
 from shiwu.chassis.audit import AuditLog
 from shiwu.chassis.health import Check, Health, serving_probes
 from shiwu.chassis.interceptor import CallInterceptor
-from shiwu.chassis.metrics import serving_metrics
+from shiwu.chassis.metrics import serving_metrics, watch_tasks
 from shiwu.chassis.settings import ServerSettings
 from shiwu.chassis.tls import server_credentials
 
@@ -61,6 +61,7 @@ async def running(
         enable_server_reflection([*names, _HEALTH_NAME, REFLECTION_NAME], server)
     _warn_of_openness(settings, guard)
     port = _bind(server, settings)
+    watch_tasks()
     with serving_metrics(settings.host, settings.metrics_port) as metrics_port:
         await health.poll()
         async with serving_probes(health, settings.host, settings.health_port):

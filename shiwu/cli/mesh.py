@@ -156,15 +156,15 @@ class Mesh:
         return "\n".join(self.log(service).read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
 
 
-def free_ports() -> int:
-    """The first of six free ports in a row, for a mesh that must not meet another one."""
+def free_ports(count: int = len(SERVICES)) -> int:
+    """The first of so many free ports in a row, as many as a mesh has services, for one that must not meet another."""
     for _ in range(100):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             first = int(probe.getsockname()[1])
-        if first + len(SERVICES) < 65536 and all(_is_free(first + i) for i in range(len(SERVICES))):
+        if first + count < 65536 and all(_is_free(first + i) for i in range(count)):
             return first
-    msg = "found no six free ports in a row"
+    msg = f"found no {count} free ports in a row"
     raise MeshError(msg)
 
 

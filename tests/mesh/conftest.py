@@ -21,7 +21,7 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="session")
 def metrics_ports() -> dict[str, int]:
     """Where the services of `demo` serve their metrics."""
-    first = free_ports()
+    first = free_ports(2 * len(SERVICES)) + len(SERVICES)  # those before are the mesh's own
     return {service: first + i for i, service in enumerate(SERVICES)}
 
 
@@ -34,7 +34,9 @@ def demo(
     for service, port in metrics_ports.items():
         extra[f"{service.upper()}_SERVER__METRICS_PORT"] = str(port)
         extra[f"{service.upper()}_OBSERVABILITY__OTLP_ENDPOINT"] = collector.endpoint
-    demo = demo_mesh.start(Path(tmp_path_factory.mktemp("mesh")), extra)
+    demo = demo_mesh.start(
+        Path(tmp_path_factory.mktemp("mesh")), extra, port=min(metrics_ports.values()) - len(SERVICES)
+    )
     with demo.mesh:
         demo.mesh.wait_ready()
         result = demo.finish_import(demo.start_import(demo.write_feed(STOCK)))
