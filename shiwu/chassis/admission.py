@@ -27,7 +27,7 @@ from shiwu.chassis.errors import OverloadedError
 _WINDOW: Final = 10  # requests whose mean latency is one measurement; as many as the limit, if that is more
 _FOLLOW: Final = 0.3  # how much one measurement moves the unloaded latency
 _ROOM: Final = 3.0  # a server has room when its limit's share in use is the inverse of this; more than any tolerance
-_PROBE_EVERY: Final = 40  # measurements on a server that never had room
+_PROBE_EVERY: Final = 40  # measurements on a server that was full and never had room
 
 
 class AdmissionSettings(BaseModel):
@@ -90,17 +90,19 @@ class ConcurrencyLimit:
 
     def _measured(self, latency: float) -> None:
         quiet = self._peak <= max(1.0, self._limit / _ROOM)
+        full = self._peak >= self.value
         if self.unloaded is None or self._probing:
             self.unloaded = latency
         elif quiet or latency < self.unloaded:
             self.unloaded += _FOLLOW * (latency - self.unloaded)
-        if not self._probing:
-            gradient = min(1.0, max(0.7, self._settings.tolerance * self.unloaded / latency))
-            # A server that was never full does not show what more would do to it: the limit may fall, but not grow.
-            headroom = self._settings.headroom if self._peak >= self.value else 0.0
-            wanted = self._limit * gradient + headroom
-            self._limit = min(float(self._settings.maximum), max(float(self._settings.minimum), wanted))
-        self._busy = 0 if quiet or self._probing else self._busy + 1
+        if self._probing:
+            self._busy = 0
+            return
+        gradient = min(1.0, max(0.7, self._settings.tolerance * self.unloaded / latency))
+        # A server that was never full does not show what more would do to it: the limit may fall, but not grow.
+        wanted = self._limit * gradient + (self._settings.headroom if full else 0.0)
+        self._limit = min(float(self._settings.maximum), max(float(self._settings.minimum), wanted))
+        self._busy = 0 if quiet else self._busy + full
 
 
 class Slot:
