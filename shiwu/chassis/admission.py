@@ -28,6 +28,7 @@ _WINDOW: Final = 10  # requests whose mean latency is one measurement; as many a
 _FOLLOW: Final = 0.3  # how much one measurement moves the unloaded latency
 _ROOM: Final = 3.0  # a server has room when its limit's share in use is the inverse of this; more than any tolerance
 _PROBE_EVERY: Final = 40  # measurements on a server that was full and never had room
+_CALM: Final = 1.0  # seconds without a wait
 
 
 class AdmissionSettings(BaseModel):
@@ -37,19 +38,18 @@ class AdmissionSettings(BaseModel):
 
     initial: int = Field(8, ge=1)
     """Requests served at once before anything was measured."""
-    minimum: int = Field(4, ge=1)
-    """So many keep all stages of a pipeline busy: with fewer, throughput would be lost and nothing gained. The limit is
-    lower only for a measurement."""
+    minimum: int = Field(2, ge=1)
+    """With fewer, the stages of a pipeline would wait for each other. The limit is lower only for a measurement."""
     maximum: int = Field(256, ge=1)
     """Equal to `minimum`: a fixed number."""
-    tolerance: float = Field(1.75, ge=1.0, lt=_ROOM)
+    tolerance: float = Field(1.5, ge=1.0, lt=_ROOM)
     """How many times its unloaded latency a request may take before the limit falls."""
     headroom: float = Field(0.5, gt=0.0)
     """How fast the limit grows where there is room for more, requests per measurement."""
     wait: float = Field(0.5, ge=0.0)
     """How long a request may wait for its turn, as a share of the unloaded latency; those beyond are refused."""
     burst: int = Field(32, ge=0)
-    """So many requests may wait `burst_seconds` instead, again each time that the server has been half empty."""
+    """So many requests may wait `burst_seconds` instead, again after a second in which none had to wait."""
     burst_seconds: float = Field(0.25, ge=0.0)
 
 
@@ -119,6 +119,7 @@ class Admission:
         self._limit = ConcurrencyLimit(settings)
         self._settings = settings
         self._bursting = settings.burst
+        self._full_at = -_CALM
         self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.in_flight = 0
@@ -153,8 +154,6 @@ class Admission:
             self._admit_next()
 
     async def _enter(self) -> None:
-        if self.in_flight <= self.limit / 2:
-            self._bursting = self._settings.burst
         if self.in_flight < self.limit and not self._waiting:
             self.in_flight += 1
             return
@@ -179,6 +178,9 @@ class Admission:
     def _patience(self) -> float:
         """Seconds for which one more may wait. What comes beyond the server's pace all the time must not make a queue
         that stays; what comes at once now and then may, for a moment."""
+        before, self._full_at = self._full_at, self._clock()
+        if self._full_at - before >= _CALM:
+            self._bursting = self._settings.burst
         if self._bursting:
             self._bursting -= 1
             return self._settings.burst_seconds
