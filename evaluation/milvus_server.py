@@ -11,27 +11,19 @@ from __future__ import annotations
 import http.client
 import json
 import lzma
-import os
-import random
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from evaluation.processes import HOST, HTTP, ServerProcess, free_ports
 from evaluation.programs import program, unpack_wheel
 
 REQUIREMENT = "milvus==2.3.5"  # the last release on PyPI whose wheel carries the server
-HOST = "127.0.0.1"
-# Servers on this machine are never asked through a proxy.
-HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def install() -> Path:
@@ -63,11 +55,14 @@ class MilvusServer:
 
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
+        self.home.mkdir(parents=True, exist_ok=True)
         self._program = install()
         # After a restart Milvus looks for its parts where they were, so ports are chosen once.
         self._port, self._metrics_port, *self._internal_ports = free_ports(11)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watcher: subprocess.Popen[bytes] | None = None
+        command = [str(self._program / "bin/milvus"), "run", "standalone", "-alias", f"shiwu-{self._port}"]
+        self._process = ServerProcess(
+            "Milvus", command, self.home / "milvus.log", folder=self.home, environment=self._settings()
+        )
 
     @property
     def uri(self) -> str:
@@ -77,9 +72,6 @@ class MilvusServer:
     @property
     def pid(self) -> int:
         """Of the running server."""
-        if self._process is None:
-            msg = "Milvus is not running"
-            raise RuntimeError(msg)
         return self._process.pid
 
     def start(self, timeout: float = 180.0) -> None:
@@ -87,54 +79,16 @@ class MilvusServer:
 
         Takes 3-8 s when new, about 15 s after a kill. Raises RuntimeError with the end of the log if it fails.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
-        log = self.home / "milvus.log"
-        command = [str(self._program / "bin/milvus"), "run", "standalone", "-alias", f"shiwu-{self._port}"]
-        with log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self.home,
-                env=os.environ | self._settings(),
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-            )
-        # Ends the server should this process die without cleaning up: then its end of the pipe closes.
-        self._watcher = subprocess.Popen(
-            ["sh", "-c", 'read _; kill -9 "$1"', "sh", str(self.pid)], stdin=subprocess.PIPE, start_new_session=True
-        )
-        deadline = time.monotonic() + timeout
-        while (reason := self._not_ready()) is not None:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-                self.kill()
-                msg = f"Milvus does not start: {reason}; end of {log}:\n{tail}"
-                raise RuntimeError(msg)
-            time.sleep(0.1)
+        self._process.start()
+        self._process.wait(self._not_ready, timeout)
 
     def kill(self) -> None:
         """SIGKILL; returns when the process is gone. Its data stays."""
-        self._end(0.0)
+        self._process.end()
 
     def stop(self) -> None:
         """SIGTERM, SIGKILL after 5 s (a server with loaded collections may not follow). Its data stays."""
-        self._end(5.0)
-
-    def _end(self, grace: float) -> None:
-        if self._watcher is not None:
-            self._watcher.kill()
-            self._watcher.communicate()
-            self._watcher = None
-        if self._process is None:
-            return
-        if grace:
-            self._process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace)
-        self._process.kill()
-        self._process.wait()
-        self._process = None
+        self._process.end(5.0)
 
     def _settings(self) -> dict[str, str]:
         etcd_client, etcd_peer, internal, *ports = self._internal_ports
@@ -207,18 +161,3 @@ def _embedded_etcd(client: int, peer: int) -> dict[str, str]:
         "initial-advertise-peer-urls": peer_url,
         "initial-cluster": f"default={peer_url}",
     }
-
-
-def free_ports(count: int) -> list[int]:
-    # Below the range that the kernel gives to outgoing connections, which could take one before Milvus does.
-    ports: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 12_000):
-        with closing(socket.socket()) as probe:
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            break
-    return ports

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation.milvus_server import free_ports
+from evaluation.processes import free_ports
 from shiwu.cli.mesh import SERVICES, Layout, MeshError, serving
 
 _STOP_SECONDS = 20.0

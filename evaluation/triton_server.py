@@ -11,22 +11,18 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
-from evaluation.milvus_server import free_ports
+from evaluation.processes import HOST, ServerProcess, free_ports
 from evaluation.programs import environment, program, unpack_wheel
 
 REQUIREMENT = "nvidia-pytriton==0.7.0"  # carries tritonserver 2.51.0
 NUMPY = "numpy==1.26.4"  # this server's python backend silently gives empty outputs with numpy 2
-HOST = "127.0.0.1"
 
 
 def install() -> tuple[Path, Path]:
@@ -53,8 +49,7 @@ class TritonServer:
         self._wheel, self._python = install()
         self._port, self._http_port, self._metrics_port = free_ports(3)
         self._options = (f"--model-repository={repository.resolve()}", *options)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watcher: subprocess.Popen[bytes] | None = None
+        self._process = self._server()
 
     @property
     def address(self) -> str:
@@ -76,6 +71,19 @@ class TritonServer:
 
         Takes 2-5 s. Raises RuntimeError with the end of the log if it fails.
         """
+        self._process.start()
+        with InferenceServerClient(self.address) as client:
+            self._process.wait(lambda: _problem(client), timeout)
+
+    def kill(self) -> None:
+        """SIGKILL to the server and the processes of its models."""
+        self._process.end()
+
+    def stop(self) -> None:
+        """SIGTERM, SIGKILL after 10 s."""
+        self._process.end(10.0)
+
+    def _server(self) -> ServerProcess:
         server = self._wheel / "pytriton/tritonserver"
         command = [
             str(server / "bin/tritonserver"),
@@ -87,61 +95,15 @@ class TritonServer:
         ]
         # The stub takes the first Python on the path, and its packages, for its own.
         path = f"{self._python / 'bin'}:{os.environ['PATH']}"
-        with self.log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                command,
-                env=os.environ | {"PATH": path, "VIRTUAL_ENV": str(self._python)},
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-            )
-        # Ends the server and its stubs should this process die without cleaning up: then its end of the pipe closes.
-        self._watcher = subprocess.Popen(
-            ["sh", "-c", 'read _; kill -9 -"$1"', "sh", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + timeout
-        with InferenceServerClient(self.address) as client:
-            while not _is_ready(client):
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-                    self.kill()
-                    msg = f"Triton does not start; end of {self.log}:\n{tail}"
-                    raise RuntimeError(msg)
-                time.sleep(0.1)
-
-    def kill(self) -> None:
-        """SIGKILL to the server and the processes of its models."""
-        self._end(0.0)
-
-    def stop(self) -> None:
-        """SIGTERM, SIGKILL after 10 s."""
-        self._end(10.0)
-
-    def _end(self, grace: float) -> None:
-        if self._watcher is not None:
-            self._watcher.kill()
-            self._watcher.communicate()
-            self._watcher = None
-        if self._process is None:
-            return
-        if grace:
-            self._process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
+        environment = {"PATH": path, "VIRTUAL_ENV": str(self._python)}
+        return ServerProcess("Triton", command, self.log, environment=environment)
 
 
-def _is_ready(client: InferenceServerClient) -> bool:
+def _problem(client: InferenceServerClient) -> str | None:
     try:
-        return bool(client.is_server_ready(client_timeout=1.0))
-    except (InferenceServerException, grpc.RpcError):
-        return False
+        return None if client.is_server_ready(client_timeout=1.0) else "not all models are ready"
+    except (InferenceServerException, grpc.RpcError) as error:
+        return str(error)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.ports import free_port
+from evaluation.processes import ServerProcess, free_ports
 
 _START_SECONDS = 30.0
 
@@ -64,7 +63,7 @@ def running_prometheus(
     directory: Path, targets: Mapping[str, int], rules: Sequence[Path] = ()
 ) -> Iterator[PrometheusServer]:
     """Scrapes these ports of this machine, by name of their job, and evaluates the rules meanwhile."""
-    port = free_port()
+    (port,) = free_ports(1)
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(path.resolve()) for path in rules],
@@ -79,14 +78,13 @@ def running_prometheus(
         *(f"--storage.tsdb.path={directory / 'data'}", f"--web.listen-address=127.0.0.1:{port}"),
         "--enable-feature=exemplar-storage",
     ]
-    with (directory / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    server = ServerProcess("Prometheus", command, directory / "prometheus.log")
+    server.start()
     try:
-        _await_ready(port, directory / "prometheus.log")
+        server.wait(lambda: _problem(port), _START_SECONDS)
         yield PrometheusServer(port)
     finally:
-        process.terminate()
-        process.wait(30)
+        server.end(30.0)
 
 
 def program(name: str) -> str:
@@ -96,13 +94,9 @@ def program(name: str) -> str:
     return path
 
 
-def _await_ready(port: int, log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=1).close()
-        except OSError:
-            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
-            time.sleep(0.1)
-        else:
-            return
+def _problem(port: int) -> str | None:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=1).close()
+    except OSError as error:
+        return str(error)
+    return None

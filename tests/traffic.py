@@ -1,4 +1,4 @@
-"""Replicas that are restarted one at a time, and scans and writes that go on meanwhile."""
+"""Pairs of processes that are restarted one at a time, and scans and writes that go on meanwhile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shiwu.v1.vision_pb2 import Image
 from tests.demo_mesh import STOCK, DemoMesh, eventually
 
 
-class Replicas:
+class RollingPair:
     """Two processes of a service. Use as a context manager; leaving it ends them."""
 
     def __init__(self, service: str, log: Path) -> None:
@@ -34,7 +34,7 @@ class Replicas:
         self._log = log
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Replicas:
+    def __enter__(self) -> RollingPair:
         return self
 
     def __exit__(self, *_: object) -> None:

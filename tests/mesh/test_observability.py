@@ -17,13 +17,13 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from evaluation.canary_set import write
+from evaluation.processes import free_ports
 from shiwu.cli.mesh import SERVICES
 from shiwu.v1.catalog_resources_pb2 import VERDICT_RIGHT
 from shiwu.v1.gateway_pb2 import SendFeedbackRequest
 from shiwu.v1.gateway_pb2_grpc import GatewayServiceStub
 from tests.demo_mesh import ABSENT, STOCK, DemoMesh, eventually
 from tests.otlp_collector import Collector, Received
-from tests.ports import free_port
 from tests.prometheus_server import PrometheusServer, running_prometheus
 
 FILES = Path("deploy/k8s/shiwu/files")
@@ -37,7 +37,7 @@ def canary_port(demo: DemoMesh, tmp_path_factory: pytest.TempPathFactory) -> Ite
     keys = ("instant-camera", "basketball", "laptop", ABSENT)
     folder = tmp_path_factory.mktemp("canary")
     write([demo.products[key] for key in keys], folder, absent={ABSENT})
-    port = free_port()
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "shiwu.cli", "canary", "--photos", str(folder), "--every", "1"]
     command += ["--metrics-port", str(port), "--gateway", demo.mesh.layout.target("gateway")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

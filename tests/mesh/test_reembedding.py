@@ -17,7 +17,7 @@ from shiwu.v1 import gateway_pb2, search_pb2
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from tests import demo_mesh
 from tests.demo_mesh import STOCK, DemoMesh, eventually
-from tests.traffic import Replicas, Traffic
+from tests.traffic import RollingPair, Traffic
 
 RELEASED = Path("models").resolve()
 OLD = f"embedder-lite0@{json.loads((RELEASED / 'embedder-lite0/manifest.json').read_text())['version']}"
@@ -45,14 +45,14 @@ def running(models: Path, *names: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def embedders(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
-    with Replicas("embedder", Path(tmp_path_factory.mktemp("embedders")) / "log") as embedders:
+def embedders(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RollingPair]:
+    with RollingPair("embedder", Path(tmp_path_factory.mktemp("embedders")) / "log") as embedders:
         embedders.roll(running(models, "embedder-lite0"))
         yield embedders
 
 
 @pytest.fixture(scope="module")
-def demo(models: Path, embedders: Replicas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoMesh]:
+def demo(models: Path, embedders: RollingPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoMesh]:
     extra = {
         "GATEWAY_EMBEDDER__TARGET": embedders.target,
         "CATALOG_EMBEDDER__TARGET": embedders.target,
@@ -92,7 +92,7 @@ def missing(demo: DemoMesh, image_ids: list[str], model: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_new_version_takes_over_without_a_failed_scan(demo: DemoMesh, embedders: Replicas, models: Path) -> None:
+def test_a_new_version_takes_over_without_a_failed_scan(demo: DemoMesh, embedders: RollingPair, models: Path) -> None:
     refused = job(demo, "reembed", NEW)
     assert refused.returncode == 1
     assert f"does not run {NEW}, but {OLD}" in refused.stderr + refused.stdout

@@ -18,7 +18,7 @@ from shiwu.v1 import gateway_pb2, search_pb2
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from tests import demo_mesh
 from tests.demo_mesh import STOCK, DemoMesh
-from tests.traffic import Replicas, Traffic
+from tests.traffic import RollingPair, Traffic
 
 pytestmark = pytest.mark.long
 
@@ -40,14 +40,14 @@ def shard_map(milvus: MilvusServer, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def searchers(shard_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
-    with Replicas("search", Path(tmp_path_factory.mktemp("searchers")) / "log") as searchers:
+def searchers(shard_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RollingPair]:
+    with RollingPair("search", Path(tmp_path_factory.mktemp("searchers")) / "log") as searchers:
         searchers.roll({"SEARCH_SHARDS": str(shard_map)})
         yield searchers
 
 
 @pytest.fixture(scope="module")
-def demo(searchers: Replicas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoMesh]:
+def demo(searchers: RollingPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoMesh]:
     extra = {"GATEWAY_SEARCH__TARGET": searchers.target, "CATALOG_SEARCH__TARGET": searchers.target}
     demo = demo_mesh.start(Path(tmp_path_factory.mktemp("moving")), extra)
     with demo.mesh:
@@ -56,14 +56,14 @@ def demo(searchers: Replicas, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield demo
 
 
-def shiwu(demo: DemoMesh, searchers: Replicas, *words: str) -> subprocess.CompletedProcess[str]:
+def shiwu(demo: DemoMesh, searchers: RollingPair, *words: str) -> subprocess.CompletedProcess[str]:
     targets = ("--search", searchers.target, "--catalog", demo.mesh.layout.target("catalog"))
     options = targets if words[1] in ("verify", "advance") else targets[:2] if len(words) == 1 else ()
     command = [sys.executable, "-m", "shiwu.cli", *words, *options]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
-def held(searchers: Replicas, shard: str) -> dict[str, str]:
+def held(searchers: RollingPair, shard: str) -> dict[str, str]:
     """What a shard holds: pictures and their categories."""
     with grpc.insecure_channel(searchers.target) as channel:
         stub = SearchServiceStub(channel)
@@ -78,7 +78,7 @@ def held(searchers: Replicas, shard: str) -> dict[str, str]:
 
 @pytest.mark.timeout(600)
 def test_categories_move_without_a_failed_scan_or_a_lost_write(
-    demo: DemoMesh, searchers: Replicas, shard_map: Path, milvus: MilvusServer
+    demo: DemoMesh, searchers: RollingPair, shard_map: Path, milvus: MilvusServer
 ) -> None:
     settings, file = {"SEARCH_SHARDS": str(shard_map)}, ("--map", str(shard_map))
 
@@ -133,7 +133,7 @@ def test_categories_move_without_a_failed_scan_or_a_lost_write(
     )
 
 
-def test_an_index_that_is_gone_comes_back_from_the_catalogue(demo: DemoMesh, searchers: Replicas) -> None:
+def test_an_index_that_is_gone_comes_back_from_the_catalogue(demo: DemoMesh, searchers: RollingPair) -> None:
     """The catalogue's rows keep the vectors: they are the backup of the index."""
     before = {name: held(searchers, name) for name in ("fashion", "home", "pantry", "media")}
     lost = sorted(image for of_shard in before.values() for image in of_shard)

@@ -13,6 +13,7 @@ from services.search.milvus import MilvusStore
 from services.search.milvus_connection import MilvusConnection
 from services.search.shards import Shard
 from services.search.store import VectorStore
+from tests.contract.vectors.pictures import Close, fresh_name
 
 CATEGORIES = ("shoes", "bags", "clothing")
 
@@ -86,3 +87,9 @@ async def closing() -> AsyncIterator[Callable[[VectorStore], VectorStore]]:
     yield register
     for close in reversed(closers):
         await close()
+
+
+@pytest.fixture
+def fresh(backend, closing: Close) -> VectorStore:
+    """A shard that was never written to."""
+    return closing(backend.open(fresh_name()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from contextlib import AsyncExitStack
 from functools import partial
@@ -14,6 +13,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from evaluation.processes import free_ports
 from services.gateway.settings import Settings
 from shiwu.chassis.server import running
 from shiwu.v1 import embedder_pb2_grpc, search_pb2_grpc
@@ -21,12 +21,6 @@ from tests.unit.gateway.servers import LOCAL, EmbedderServer, SearchServer
 from tests.unit.gateway.world import STOCK, World
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def start(environment):
@@ -56,7 +50,8 @@ async def eventually(port, expected):
 
 
 async def test_serves_once_embedder_and_search_have_answered_and_then_whatever_is_lost(tmp_path):
-    world, port, ports = World(STOCK), free_port(), {"EMBEDDER": free_port(), "SEARCH": free_port()}
+    port, embedder, search = free_ports(3)
+    world, ports = World(STOCK), {"EMBEDDER": embedder, "SEARCH": search}
     targets = {f"GATEWAY_{part}__TARGET": f"127.0.0.1:{own}" for part, own in ports.items()}
     gateway = await start(targets | {"GATEWAY_MODELS": str(tmp_path), "GATEWAY_SERVER__PORT": str(port)})
     try:

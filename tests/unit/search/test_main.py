@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from evaluation.milvus_server import free_ports
+from evaluation.processes import free_ports
 from shiwu.v1 import search_pb2 as pb
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 
