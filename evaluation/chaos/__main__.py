@@ -3,8 +3,9 @@
 python -m evaluation.chaos [--minutes N] [--hold N] [--rate N] [--only TEXT] [--page FILE]
 
 First a mesh on servers (PostgreSQL, Milvus standalone, Envoy before search; two gateways, detectors, embedders and
-classifiers, one search and one catalog), then one on embedded stores. Every answer is compared with the undisturbed
-one, and all that was acknowledged is looked for afterwards. Exits with 1 if an answer was wrong or a write lost.
+classifiers, one search and one catalog), then one on Triton and a Milvus cluster, then one on embedded stores. Every
+answer is compared with the undisturbed one, and all that was acknowledged is looked for afterwards. Exits with 1 if an
+answer was wrong or a write lost.
 
 "Failed" are scans that ended with an error after the client's retries, "shed" those that the gateway refused since it
 had too many, "partial" those that say what is missing.
@@ -26,11 +27,9 @@ from rich.table import Table
 
 from evaluation.chaos import page
 from evaluation.chaos.campaign import Campaign, Report
-from evaluation.chaos.faults import EMBEDDED, ON_SERVERS
-from evaluation.chaos.site import embedded, on_servers
+from evaluation.chaos.faults import EMBEDDED, ON_CLUSTER, ON_SERVERS
+from evaluation.chaos.site import embedded, on_cluster, on_servers
 from evaluation.pages import table, write_section
-
-_SERVERS_SHARE = 0.85  # of the time
 
 
 def main() -> None:
@@ -47,8 +46,9 @@ def main() -> None:
     console = Console(width=160)
     reports: dict[str, Report] = {}
     for name, site, faults, share in (
-        ("servers", on_servers, ON_SERVERS, _SERVERS_SHARE),
-        ("embedded", embedded, EMBEDDED, 1 - _SERVERS_SHARE),
+        ("servers", on_servers, ON_SERVERS, 0.75),
+        ("cluster", on_cluster, ON_CLUSTER, 0.15),
+        ("embedded", embedded, EMBEDDED, 0.1),
     ):
         chosen = [fault for fault in faults if options.only in fault.name]
         if not chosen:

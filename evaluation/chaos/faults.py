@@ -69,6 +69,30 @@ def milvus_killed(site: Site) -> Iterator[None]:
 
 
 @contextmanager
+def query_node_killed(site: Site) -> Iterator[None]:
+    """kill -9 of one of the cluster's two query nodes, each of which has a replica of all vectors."""
+    _there(site.cluster).kill("querynode1")
+    yield
+    _there(site.cluster).revive("querynode1")
+
+
+@contextmanager
+def triton_killed(site: Site) -> Iterator[None]:
+    """kill -9 of the server of all models."""
+    _there(site.triton).kill()
+    yield
+    _there(site.triton).start()
+
+
+@contextmanager
+def triton_restarted(site: Site) -> Iterator[None]:
+    """It ends in good order, and is started again."""
+    _there(site.triton).stop()
+    _there(site.triton).start()
+    yield
+
+
+@contextmanager
 def postgres_killed(site: Site) -> Iterator[None]:
     """The database crashes and recovers."""
     _there(site.postgres).kill()
@@ -157,6 +181,13 @@ ON_SERVERS: Final = (
     Fault("disk of the logs full", logs_full, lambda site: site.logs.is_small),
 )
 """What is done to a mesh on servers."""
+
+ON_CLUSTER: Final = (
+    Fault("query node killed", query_node_killed),
+    Fault("Triton killed", triton_killed),
+    Fault("Triton restarted", triton_restarted),
+)
+"""What is done to a mesh on Triton and a Milvus cluster."""
 
 EMBEDDED: Final = (
     Fault("SQLite's disk full", database_full, _has_database_disk),

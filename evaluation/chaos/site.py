@@ -1,4 +1,4 @@
-"""The mesh that faults are done to, on real stores: with servers, or embedded."""
+"""The mesh that faults are done to, on real stores: with servers, on a cluster, or embedded."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from evaluation.chaos.disk import SmallDisk
 from evaluation.envoy import Envoy
+from evaluation.milvus_cluster import MilvusCluster, running_cluster
 from evaluation.milvus_server import MilvusServer, running_milvus
 from evaluation.postgres_server import PostgresServer, running_postgres
 from evaluation.programs import program, unpack_wheel
 from evaluation.replicas import Replicas
 from evaluation.stocked import CACHE, stock
+from evaluation.triton_server import TritonServer, running_triton
+from offline.triton.policy import read_policies
+from offline.triton.repository import Engines, write_model
+from shiwu.categories import CATEGORIES
 from shiwu.cli.mesh import Layout
 
 _FAKETIME: Final = "libfaketime==3.0.1"
 _STATELESS: Final = {"gateway": 2, "detector": 2, "embedder": 2, "classifier": 2}
+_RELEASES: Final = (Path("models/detector-lite0"), Path("models/embedder-lite0"))
+_POLICIES: Final = Path("deploy/triton/policy.yaml")
 _LOG_MIB: Final = 128
 _DATABASE_MIB: Final = 32
 
@@ -33,6 +42,8 @@ class Site:
     mesh: Replicas
     logs: SmallDisk
     milvus: MilvusServer | None = None
+    cluster: MilvusCluster | None = None
+    triton: TritonServer | None = None
     postgres: PostgresServer | None = None
     envoy: Envoy | None = None
     clock: Path | None = None
@@ -67,7 +78,28 @@ def on_servers(home: Path) -> Iterator[Site]:
         stack.enter_context(envoy.running(home / "envoy", [mesh.address(each) for each in mesh.of("search")]))
         stack.enter_context(mesh.running())
         stock(mesh.target("catalog"))
-        yield Site(mesh, logs, milvus, postgres, envoy, clock)
+        yield Site(mesh, logs, milvus, postgres=postgres, envoy=envoy, clock=clock)
+
+
+@contextmanager
+def on_cluster(home: Path) -> Iterator[Site]:
+    """Models on Triton, vectors in a Milvus cluster with two query nodes and two replicas; one of each service."""
+    with ExitStack() as stack:
+        logs = stack.enter_context(SmallDisk.mounted(home / "logs", _LOG_MIB))
+        cluster = stack.enter_context(running_cluster(home / "milvus"))
+        policies, no_engines = read_policies(_POLICIES), Engines(home)
+        for release in _RELEASES:
+            write_model(release, home / "repository", "python", policies.of(release.name), no_engines)
+        triton = stack.enter_context(running_triton(home / "repository", home))
+        shards = home / "shards.yaml"
+        place = {"endpoint": cluster.uri, "replicas": 2, "channels": 2}
+        shards.write_text(yaml.safe_dump({"shards": [{"name": "all", "categories": list(CATEGORIES), **place}]}))
+        extra = {"SEARCH_SHARDS": str(shards)}
+        extra |= {f"{service}_RUNNER__ENDPOINT": triton.endpoint for service in ("DETECTOR", "EMBEDDER")}
+        mesh = Replicas(_layout(home, extra), {}, logs=logs.path)
+        stack.enter_context(mesh.running())
+        stock(mesh.target("catalog"))
+        yield Site(mesh, logs, cluster=cluster, triton=triton)
 
 
 @contextmanager

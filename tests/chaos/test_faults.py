@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from evaluation.chaos.campaign import Campaign, Report
-from evaluation.chaos.faults import EMBEDDED, ON_SERVERS
-from evaluation.chaos.site import embedded, on_servers
+from evaluation.chaos.faults import EMBEDDED, ON_CLUSTER, ON_SERVERS
+from evaluation.chaos.site import embedded, on_cluster, on_servers
 
 pytestmark = pytest.mark.chaos
 
-SITES = {"servers": (on_servers, ON_SERVERS), "embedded": (embedded, EMBEDDED)}
+SITES = {"servers": (on_servers, ON_SERVERS), "cluster": (on_cluster, ON_CLUSTER), "embedded": (embedded, EMBEDDED)}
 FAULTS = [(site, fault.name) for site, (_, faults) in SITES.items() for fault in faults]
 # One search or catalog is lost for as long as it restarts; of the others there are two.
 ROLLING = [f"{service} restarted" for service in ("gateway", "detector", "embedder", "classifier")]
