@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from services.catalog.currencies import CURRENCIES
-from services.catalog.feed_reading import FieldError, Record
+from services.catalog.feed_records import FieldError, Record
 from services.catalog.google_taxonomy import category_of
 from shiwu.categories import CATEGORIES
 from shiwu.chassis.errors import InvalidInputError

@@ -1,6 +1,6 @@
 """Product feeds: what their columns mean. Pure: reads what it is given, knows neither network nor database.
 
-Two kinds of columns are understood, by the header (in JSON lines by each line's keys):
+Two kinds of columns are understood, by the header (in JSON lines and XML by each row's own):
 
 - our own: product_id title category [style_id style_title brand description gtin images image merchant price currency
   url available offer_id]. `images` (or `image`) is a JSON list or separated by "|".
@@ -22,13 +22,8 @@ from typing import IO, Final
 
 from services.catalog import feed_fields as fields
 from services.catalog.feed_lines import FeedError
-from services.catalog.feed_reading import (
-    FeedFormat,
-    FieldError,
-    Record,
-    read_header,
-    read_records,
-)
+from services.catalog.feed_reading import FeedFormat, read_header, read_records
+from services.catalog.feed_records import FieldError, Record
 from services.catalog.resources import Offer, Product, RowProblem, Style
 
 _PRICE: Final = "price"
@@ -77,7 +72,7 @@ class Feed:
     def check(self, file: IO[bytes]) -> None:
         """Raises FeedError if the header does not fit: what is missing, and what was found instead."""
         columns = read_header(file, self.format)
-        if self.format == "jsonl":
+        if columns is None:
             return
         if missing := _missing(columns):
             found = ", ".join(column for column in columns if column) or "none"

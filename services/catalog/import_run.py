@@ -15,7 +15,8 @@ import structlog
 
 from services.catalog.feed_batches import batches, image_ids
 from services.catalog.feed_lines import FeedError
-from services.catalog.feed_reading import FeedFormat, printable
+from services.catalog.feed_reading import FeedFormat
+from services.catalog.feed_records import printable
 from services.catalog.feed_survey import Survey, survey
 from services.catalog.feeds import Feed
 from services.catalog.fetching import Fetcher

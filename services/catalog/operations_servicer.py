@@ -27,6 +27,7 @@ _FORMATS = {
     "csv": catalog_pb2.FEED_FORMAT_CSV,
     "tsv": catalog_pb2.FEED_FORMAT_TSV,
     "jsonl": catalog_pb2.FEED_FORMAT_JSONL,
+    "xml": catalog_pb2.FEED_FORMAT_XML,
 }
 _FILTERS = {"": None, "done=true": False, "done = true": False, "done=false": True, "done = false": True}
 _MAX_ERRORS = 100

@@ -16,7 +16,7 @@ from services.catalog.feed_lines import FeedError
 from services.catalog.feed_reading import FeedFormat
 from services.catalog.fetching import Fetcher, FetchError
 
-_FORMATS: dict[str, FeedFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
+_FORMATS: dict[str, FeedFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".xml": "xml"}
 
 
 class PictureError(Exception):

@@ -161,7 +161,7 @@ class Operation:
     operation_id: str
     feed_uri: str
     format: str
-    """csv, tsv or jsonl."""
+    """csv, tsv, jsonl or xml."""
     default_merchant: str = ""
     feed_sha256: str = ""
     """Of the feed's file when work on it began, hexadecimal: `rows_done` means nothing in another file."""

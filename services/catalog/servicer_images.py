@@ -36,6 +36,7 @@ _FORMATS: dict[int, FeedFormat | None] = {
     pb.FEED_FORMAT_CSV: "csv",
     pb.FEED_FORMAT_TSV: "tsv",
     pb.FEED_FORMAT_JSONL: "jsonl",
+    pb.FEED_FORMAT_XML: "xml",
 }
 
 

@@ -117,7 +117,7 @@ def _canary(
 
 @catalog_app.command("import")
 def _import(
-    feed: Annotated[Path, typer.Argument(help="A product feed: .csv, .tsv or .jsonl.")],
+    feed: Annotated[Path, typer.Argument(help="A product feed: .csv, .tsv, .jsonl or .xml.")],
     merchant: Annotated[str, typer.Option(help="Merchant of the rows that name none.")] = "",
     target: Catalog = CATALOG,
 ) -> None:
