@@ -179,6 +179,18 @@ def _offer(
     return Offer(offer_id or _offer_id(product_id, merchant), product_id, merchant, amount, currency, url, available)
 
 
+def named_offer(record: Record, default_merchant: str) -> tuple[str, str] | None:
+    """The merchant and the id of the offer that a row is about, be the row otherwise good or bad; None: of none."""
+    values = record.values
+    product_id = values.get("product_id") or values.get("id")
+    merchant = values.get("merchant") or default_merchant
+    if not (isinstance(product_id, str) and isinstance(merchant, str) and merchant):
+        return None
+    if not (values.get(_PRICE) or ("product_id" not in values and values.get("sale_price"))):
+        return None
+    return merchant, str(values.get("offer_id") or _offer_id(product_id, merchant))
+
+
 def _merchant(record: Record, default_merchant: str) -> str:
     return fields.text(record, "merchant", at_most=200) or default_merchant
 

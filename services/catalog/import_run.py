@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 
 import structlog
 
+from services.catalog.closing import Closing, names_of, refusal
 from services.catalog.feed_batches import batches, image_ids
 from services.catalog.feed_lines import FeedError
 from services.catalog.feed_reading import FeedFormat
@@ -151,7 +152,10 @@ class ImportRun:
             progress = Progress(self._id, self._owner, rows_done=rows.end, problems=tuple(rows.problems))
             images = await self._patiently(lambda: importer.write(rows.entries, progress))  # noqa: B023
             await self._patiently(lambda: self._tools.ingest.index(images, self._id))  # noqa: B023
-        return await self._verify(path, feed)
+        index_time = await self._verify(path, feed)
+        if self._operation.complete:
+            await self._close(path, feed, found)
+        return index_time
 
     def _importer(self, path: Path) -> Importer:
         tools = self._tools
@@ -178,6 +182,19 @@ class ImportRun:
             if repaired:
                 self._log.info("indexed again what the index did not have", images=repaired)
         return datetime.now(UTC)
+
+    async def _close(self, path: Path, feed: Feed, found: Survey) -> None:
+        """Closes what the feed does not name. From here on the import is not cancelled but for what does not answer."""
+        closing = Closing(self._store, await asyncio.to_thread(names_of, path, feed, found.sha256))
+        suspicious = {} if self._operation.force else await self._patiently(closing.suspicious)
+        if self._stop.is_set():
+            raise _CancelledError
+        before = self._operation.create_time or datetime.now(UTC)
+        progress = Progress(self._id, self._owner)
+        await self._patiently(lambda: closing.close(suspicious, progress, changed_before=before))
+        if refused := refusal(suspicious):
+            report = Progress(self._id, self._owner, closing_refused=refused)
+            await self._patiently(lambda: self._store.write(Batch(), report))
 
     async def _patiently(self, action: Callable[[], Awaitable[_T]]) -> _T:
         """The result of `action`, repeated while something that it needs does not answer."""

@@ -50,17 +50,30 @@ class Imports:
         self._workers: list[asyncio.Task[None]] = []
         self._runs: dict[str, ImportRun] = {}
 
-    async def start(self, *, feed_uri: str, format: FeedFormat | None = None, default_merchant: str = "") -> Operation:  # noqa: A002
-        """Adds an import to the queue. format: None: by the file's name.
+    async def start(
+        self,
+        *,
+        feed_uri: str,
+        format: FeedFormat | None = None,  # noqa: A002
+        default_merchant: str = "",
+        complete: bool = False,
+        force: bool = False,
+    ) -> Operation:
+        """Adds an import to the queue. format: None: by the file's name. complete, force: see closing.py.
 
         InvalidInputError if the feed cannot be read, or its header does not fit.
         """
         if len(default_merchant) > _MAX_MERCHANT:
             msg = f"has {len(default_merchant)} characters; at most {_MAX_MERCHANT} are allowed"
             raise InvalidInputError(msg, field="default_merchant")
+        if force and not complete:
+            msg = "is set, but not complete; it is about what a complete feed closes"
+            raise InvalidInputError(msg, field="force")
         chosen = await asyncio.to_thread(self._check, feed_uri, format, default_merchant.strip())
         operation = await self._store.create_operation(
-            Operation(f"import-{uuid4().hex}", feed_uri, chosen, default_merchant.strip())
+            Operation(
+                f"import-{uuid4().hex}", feed_uri, chosen, default_merchant.strip(), complete=complete, force=force
+            )
         )
         self._work.set()
         return operation

@@ -126,12 +126,19 @@ def _metadata(operation: Operation) -> catalog_pb2.ImportProductsMetadata:
             feed_uri=operation.feed_uri,
             format=_FORMATS[operation.format],
             default_merchant=operation.default_merchant,
+            complete=operation.complete,
+            force=operation.force,
         ),
         rows_total=operation.rows_total,
         rows_done=operation.rows_done,
         rows_failed=operation.rows_failed,
         create_time=_timestamp(operation.create_time),
         update_time=_timestamp(operation.update_time),
+        products_written=operation.products_written,
+        images_indexed=operation.images_indexed,
+        images_unchanged=operation.images_unchanged,
+        offers_closed=operation.offers_closed,
+        offers_reopened=operation.offers_reopened,
     )
 
 
@@ -144,6 +151,10 @@ def _response(operation: Operation, problems: list[RowProblem]) -> catalog_pb2.I
         errors_uri=Path(operation.errors_path).as_uri() if operation.errors_path else "",
         errors=[catalog_pb2.RowError(row=each.row, field=each.field, problem=each.problem) for each in problems],
         index_time=_timestamp(operation.index_time),
+        images_unchanged=operation.images_unchanged,
+        offers_closed=operation.offers_closed,
+        offers_reopened=operation.offers_reopened,
+        closing_refused=operation.closing_refused,
     )
 
 

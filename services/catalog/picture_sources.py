@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from services.catalog.feed_lines import FeedError
 from services.catalog.feed_reading import FeedFormat
-from services.catalog.fetching import Fetcher, FetchError
+from services.catalog.fetching import Fetched, Fetcher, FetchError, Validators
 
 _FORMATS: dict[str, FeedFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".xml": "xml"}
 
@@ -69,10 +69,14 @@ class PictureSource:
 
     async def read(self, address: str) -> bytes:
         """The file of a picture. Raises PictureError."""
+        return (await self.read_if_changed(address, Validators())).data or b""
+
+    async def read_if_changed(self, address: str, known: Validators) -> Fetched:
+        """The file of a picture, unless the web server says that it is in the state `known`. Raises PictureError."""
         if "://" not in address:
-            return await asyncio.to_thread(self._read, address)
+            return Fetched(await asyncio.to_thread(self._read, address))
         try:
-            return await self._fetcher.fetch(address)
+            return await self._fetcher.fetch_if_changed(address, known)
         except FetchError as error:
             raise PictureError(str(error)) from error
 

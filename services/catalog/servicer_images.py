@@ -108,5 +108,7 @@ class ImageMethods:
             feed_uri=text(4_096, 1)(request.feed_uri, "feed_uri"),
             format=_FORMATS[request.format],
             default_merchant=text(200)(request.default_merchant, "default_merchant"),
+            complete=request.complete,
+            force=request.force,
         )
         return operation_message(operation, [])
