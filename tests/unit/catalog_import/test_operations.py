@@ -81,8 +81,8 @@ async def test_what_a_complete_feed_closes_is_reported(catalogue: Catalogue, ope
         assert finished.metadata.Unpack(metadata)
         assert finished.response.Unpack(response)
         assert (metadata.request.complete, metadata.request.force) == (True, False)
-        for each in (metadata, response):
-            reports.append((each.images_unchanged, each.offers_closed, each.offers_reopened))
+        both = (metadata, response)
+        reports += [(each.images_unchanged, each.offers_closed, each.offers_reopened) for each in both]
     assert reports == [(0, 0, 0)] * 2 + [(1, 1, 0)] * 2 + [(1, 0, 1)] * 2 + [(1, 0, 0)] * 2
     assert response.closing_refused.startswith("not closed: the feed lacks 4 of the 5 open offers of 'M'")
 
