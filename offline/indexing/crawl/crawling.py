@@ -18,24 +18,9 @@ from offline.indexing.crawl.web import Answer, RefusedError, UnansweredError, Vi
 
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 _NO_PAGES: Final = (
-    *(
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".gif",
-        ".webp",
-        ".avif",
-        ".svg",
-        ".ico",
-        ".css",
-        ".js",
-        ".json",
-        ".xml",
-        ".csv",
-        ".pdf",
-    ),
-    *(".zip", ".gz", ".mp3", ".mp4", ".webm", ".woff", ".woff2", ".docx", ".xlsx"),
-)
+    ".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".svg", ".ico", ".css", ".js", ".json", ".xml", ".csv", ".pdf",
+    ".zip", ".gz", ".mp3", ".mp4", ".webm", ".woff", ".woff2", ".docx", ".xlsx",
+)  # fmt: skip
 _DAY: Final = 24 * 3600.0
 """So long robots.txt may be believed (RFC 9309, 2.4)."""
 _WEB_PORTS: Final = {"http": 80, "https": 443}

@@ -181,26 +181,13 @@ class Frontier:
             reason, missed = link.reason, link.missed
             if not reason and admitted >= site.max_pages:
                 reason, missed = f"is beyond the {site.max_pages:,} pages that may be asked for", True
-            if (
-                not reason
-                and self._count("host = ? AND path = ? AND state != 'skipped'", host, path) >= site.max_variants
-            ):
+            variants = self._count("host = ? AND path = ? AND state != 'skipped'", host, path)
+            if not reason and variants >= site.max_variants:
                 reason, missed = f"is beyond the {site.max_variants:,} addresses that differ only behind a '?'", True
-            state = "skipped" if reason else "waiting"
+            outcome = ("skipped", _json([reason])) if reason else ("waiting", "[]")
             self._db.execute(
                 "INSERT INTO addresses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '[]')",
-                (
-                    host,
-                    known,
-                    name,
-                    link.url,
-                    path,
-                    link.kind,
-                    link.depth,
-                    state,
-                    _json([reason] if reason else []),
-                    missed,
-                ),
+                (host, known, name, link.url, path, link.kind, link.depth, *outcome, missed),
             )
             known += 1
             admitted += not reason

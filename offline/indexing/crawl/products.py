@@ -47,7 +47,14 @@ def products_of(page: Page, site: Site) -> Found:
     """The products that a page is about; none of those that it only mentions."""
     nodes = list(_nodes(list(page.items)))
     by_id = {str(node["@id"]): node for node in reversed(nodes) if "@id" in node and len(node) > 1}
-    groups = {id(variant): node for node in nodes if _is(node, _GROUP) for variant in _dicts(node.get("hasVariant"))}
+    groups = {
+        key: node
+        for node in nodes
+        if _is(node, _GROUP)
+        for variant in _dicts(node.get("hasVariant"))
+        for key in (id(variant), str(variant.get("@id", "")))
+        if key
+    }
     products = [node for node in nodes if _is(node, *_PRODUCTS)]
     products += [node for node in nodes if _is(node, _GROUP) and not _dicts(node.get("hasVariant"))]
     if len(products) > 1:
@@ -57,7 +64,9 @@ def products_of(page: Page, site: Site) -> Found:
     problems: list[str] = []
     for node in products:
         parent = _dicts(node.get("isVariantOf"))
-        above = groups.get(id(node)) or (by_id.get(str(parent[0].get("@id")), parent[0]) if parent else {})
+        above = groups.get(id(node)) or groups.get(str(node.get("@id", "")), {})
+        if parent and not above:
+            above = by_id.get(str(parent[0].get("@id")), parent[0])
         outcome = _row(node, above, trail, page, site, several=len(products) > 1)
         if isinstance(outcome, str):
             problems.append(outcome)
@@ -105,7 +114,7 @@ def _id(*parts: str) -> str:
     return "crawl-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _nodes(value: Any, depth: int = 0) -> Iterator[Item]:
+def _nodes(value: Any) -> Iterator[Item]:
     """All things that the data is about, in their order."""
     waiting: list[tuple[Any, int]] = [(value, 0)]
     seen = 0

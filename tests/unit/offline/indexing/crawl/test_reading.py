@@ -100,6 +100,9 @@ def test_references_by_id_are_followed_to_the_group():
     variant = {"@type": "Product", "name": "One", "sku": "1", "image": "a.jpg", "isVariantOf": {"@id": "#g"}}
     rows = {row["title"]: row for row in found({"@graph": [group | {"hasVariant": []}, variant]}).rows}
     assert (rows["One"]["brand"], rows["One"]["style_title"]) == ("Acme", "Group")
+    named = {"@type": "Product", "@id": "#v", "name": "Two", "sku": "2", "image": "b.jpg"}
+    [row] = found({"@graph": [group | {"hasVariant": [{"@id": "#v"}]}, named]}).rows
+    assert (row["title"], row["brand"]) == ("Two", "Acme")
 
 
 def test_ids_depend_on_the_shops_number_and_else_on_the_page():
