@@ -16,16 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from offline.cleaning.components import components
-from offline.cleaning.dedup import Item, groups
+from offline.cleaning.dedup import Item, Near, groups
 from offline.cleaning.hashing import fingerprint
-from offline.cleaning.near_duplicates import CHUNKS, MAX_RADIUS, near_pairs_in
+from offline.cleaning.near_duplicates import CHUNKS, near_pairs_in
 from offline.cleaning.reports import duplicates_report
 from offline.jobs.job import Job, JobOptions, Stage, Work, per_part_of
 from offline.pictures.files import PictureFiles, UnreadableError
 from offline.pictures.sources import PARTITION, SCHEMA, partitions, rows
+from offline.review.asking import ASKING
 from offline.review.proposals import PROPOSALS, Proposal, proposals_table
 from shiwu.vision.decode import ImageError
 
@@ -36,6 +37,7 @@ HASHES: Final = pa.schema(
         ("average", pa.uint64()),
         ("difference", pa.uint64()),
         ("perceptual", pa.uint64()),
+        ("chroma", pa.binary()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("problem", pa.string()),
@@ -60,10 +62,9 @@ class DedupOptions(JobOptions):
     """A folder, an archive or a list of pictures."""
     hash: Kind = "perceptual"
     """Which of a picture's hashes near ones are looked for by."""
-    radius: int = Field(5, ge=0, le=MAX_RADIUS)
-    """Bits of 64 in which these may differ."""
-    agree: int = Field(8, ge=0, le=64)
-    """Bits in which each of the two other hashes may differ."""
+    near: Near = Near()
+    across_products: bool = False
+    """Whether a picture may go for one of another product: so for training data, never for a gallery."""
     partition: PositiveInt = PARTITION
     """Pictures of one task."""
 
@@ -84,7 +85,7 @@ def _hashed(row: Any, files: PictureFiles) -> dict[str, Any]:
     except (UnreadableError, ImageError) as error:
         return {**known, "problem": str(error)}
     size = {"width": found.width, "height": found.height}
-    return {**known, "md5": found.md5, **found.hashes._asdict(), **size, "problem": ""}
+    return {**known, "md5": found.md5, **found.hashes._asdict(), "chroma": found.chroma, **size, "problem": ""}
 
 
 def _distinct(work: Work[DedupOptions], _: int) -> Iterator[pa.Table]:
@@ -101,7 +102,7 @@ def _pairs(work: Work[DedupOptions], task: int) -> Iterator[pa.Table]:
     """A slice of a band: the near pairs that are found there, as positions in `distinct`."""
     slices = _slices(work)
     hashes = work.whole("distinct")["hash"].to_numpy()
-    found = near_pairs_in(hashes, work.options.radius, task // slices, slice_of=(task % slices, slices))
+    found = near_pairs_in(hashes, work.options.near.radius, task // slices, slice_of=(task % slices, slices))
     found = found[np.lexsort((found[:, 1], found[:, 0]))]
     yield pa.table({"a": found[:, 0], "b": found[:, 1]})
 
@@ -153,7 +154,7 @@ def _by_component(members: pa.Table, size: int) -> Iterator[pa.Table]:
 def _groups(work: Work[DedupOptions], part: int) -> Iterator[pa.Table]:
     table = work.part("components", part).to_pylist()
     uris = {row["image_id"]: row["uri"] for row in table}
-    found = groups([_item(row, work.options.hash) for row in table], work.options.radius, work.options.agree)
+    found = groups([_item(row, work.options) for row in table], work.options.near)
     dropped = [
         {"image_id": one, "uri": uris[one], "kept_id": group.kept, "kept_uri": uris[group.kept], "distance": distance}
         for group in found
@@ -162,17 +163,18 @@ def _groups(work: Work[DedupOptions], part: int) -> Iterator[pa.Table]:
     yield pa.Table.from_pylist(dropped, _DROPPED)
 
 
-def _item(row: dict[str, Any], kind: Kind) -> Item:
+def _item(row: dict[str, Any], options: DedupOptions) -> Item:
     date = datetime.fromisoformat(row["date"]) if row["date"] else None
-    others = tuple(row[other] for other in _KINDS if other != kind)
-    return Item(row["image_id"], row[kind], row["width"], row["height"], date, others)
+    others = tuple(row[kind] for kind in _KINDS if kind != options.hash)
+    product = "" if options.across_products else row["product_id"]
+    return Item(row["image_id"], row[options.hash], row["width"], row["height"], date, others, row["chroma"], product)
 
 
 def _report(work: Work[DedupOptions], _: int) -> Iterable[pa.Table]:
     dropped = work.whole("groups").to_pylist() if work.count("groups") else []
     hashed = work.whole("hashes", ["image_id", "uri", "problem"])
     problems = hashed.filter(pc.not_equal(hashed["problem"], "")).to_pylist()
-    for name, data in duplicates_report(dropped, problems, hashed.num_rows, work.options.radius).items():
+    for name, data in duplicates_report(dropped, problems, hashed.num_rows, work.options.near.radius).items():
         work.report(name, data)
     yield proposals_table([_proposal(row) for row in dropped])
 
@@ -198,5 +200,6 @@ DEDUP: Final = Job(
         Stage("components", _components),
         Stage("groups", _groups, per_part_of("components")),
         Stage(PROPOSALS, _report),
+        ASKING,
     ),
 )

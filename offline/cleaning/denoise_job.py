@@ -17,6 +17,7 @@ from offline.cleaning.reports import noise_report
 from offline.jobs.job import Job, JobOptions, Stage, Work, per_part_of
 from offline.pictures.sources import PARTITION, by_product, rows
 from offline.pictures.vectors import Peers, embed
+from offline.review.asking import ASKING
 from offline.review.proposals import PROPOSALS, Proposal, proposals_table
 
 VERDICTS: Final = pa.schema(
@@ -116,5 +117,6 @@ DENOISE: Final = Job(
         Stage("vectors", _vectors, per_part_of("pictures")),
         Stage("verdicts", _verdicts, per_part_of("vectors")),
         Stage(PROPOSALS, _report),
+        ASKING,
     ),
 )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-from dbos import DBOSClient, WorkflowStatus
+from dbos import DBOSClient, WorkflowStatus, run_dbos_database_migrations
 from pydantic import ValidationError
 
 from offline.jobs.engine import APPLICATION, JOB_QUEUE, JOB_WORKFLOW, TASK_QUEUE, attempt_id
@@ -45,11 +45,13 @@ class JobStatus:
 
 
 class JobDesk:
-    """Use as a context manager. An engine must have run once, for it makes the queue's tables."""
+    """Use as a context manager."""
 
     def __init__(self, settings: JobSettings, jobs: Mapping[str, Job[Any]]) -> None:
         self._settings = settings
         self._jobs = jobs
+        settings.home.mkdir(parents=True, exist_ok=True)
+        run_dbos_database_migrations(system_database_url=settings.database)
         self._client = DBOSClient(system_database_url=settings.database, application_name=APPLICATION)
 
     def __enter__(self) -> Self:

@@ -132,6 +132,7 @@ class Engine:
                 dead += sum(self._lost(folder, stage.name, *each) for each in zip(wave, handles, strict=True))
             if dead:
                 return "incomplete"
+        folder.sweep()
         return "done"
 
     def _plan(self, job_id: str, stage: str) -> list[int]:

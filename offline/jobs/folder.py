@@ -92,6 +92,11 @@ class JobFolder:
         write_whole(self._entry(stage, task), to_json({"parts": parts}))
         self._grave(stage, task).unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Removes the drafts that killed workers have left. For when nobody works on the job any more."""
+        for draft in self.path.glob("*/.*"):
+            draft.unlink(missing_ok=True)
+
     def bury(self, dead: Dead) -> None:
         """Puts a task on the dead list, until it is done after all."""
         entry = {"error": dead.error, "attempts": dead.attempts}

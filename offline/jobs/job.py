@@ -33,6 +33,7 @@ class Work(Generic[Options]):
     def __init__(self, options: Options, settings: JobSettings, folder: JobFolder) -> None:
         self.options = options
         self.settings = settings
+        self.job_id = folder.path.name
         self._folder = folder
 
     def count(self, stage: str) -> int:

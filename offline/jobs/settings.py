@@ -20,6 +20,8 @@ class JobSettings(BaseSettings):
     """A folder for each job. Workers on several machines need a file system that they share."""
     database_url: str | None = None
     """Of the workers' queue, such as postgresql://user:password@host/shiwu_jobs. Unset: SQLite in `home`."""
+    review_url: str | None = None
+    """SQLAlchemy's address of the queue of proposals. Unset: SQLite in `home`."""
     worker: str = Field("local", pattern=r"^[\w.-]{1,100}$")
     """This worker's name. It takes up again what a worker of the same name left undone, so no two may run at a time."""
     at_once: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1)
@@ -38,3 +40,8 @@ class JobSettings(BaseSettings):
     def database(self) -> str:
         """The queue's address."""
         return self.database_url or f"sqlite:///{self.home.resolve() / 'queue.sqlite'}"
+
+    @property
+    def review(self) -> str:
+        """The address of the queue of proposals."""
+        return self.review_url or f"sqlite:///{self.home.resolve() / 'review.sqlite'}"

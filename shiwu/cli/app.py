@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,10 @@ shards_app = typer.Typer(help="Show, check, add and drain the shards of the inde
 app.add_typer(shards_app, name="shards")
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="keys")
+if find_spec("dbos") is not None:  # a server's image has not what offline work needs
+    offline_app = import_module("shiwu.cli.offline_app")
+    app.add_typer(offline_app.jobs_app, name="jobs")
+    app.add_typer(offline_app.review_app, name="review")
 
 Gateway = Annotated[str, typer.Option("--gateway", envvar="SHIWU_GATEWAY", help="host:port of the gateway.")]
 Catalog = Annotated[
