@@ -268,7 +268,8 @@ class CatalogStore(ImportLedger, Protocol):
         """Gaps, the newest first, or those of the cluster with the most demand first; those after the one at `before`.
 
         `comment` is the user's feedback on the scan, if there was one. without: those of crop, vector and demand that
-        are left out, which is faster; a list by demand has it.
+        are left out, which is faster; a list by demand has it. cluster_id: a gap without a cluster is one of its own,
+        by its scan_id.
         """
         ...
 

@@ -13,6 +13,7 @@ import numpy as np
 import simplejpeg
 import structlog
 
+from services.gateway.pictures import shrunk
 from services.gateway.ports import Catalog, Gap
 from shiwu.chassis.errors import ServiceError
 from shiwu.vision.resize import Image
@@ -20,6 +21,8 @@ from shiwu.vision.resize import Image
 _log = structlog.get_logger(__name__)
 
 _JPEG_QUALITY = 85
+_CROP_SIDE = 320
+"""The catalogue keeps crops of at most so many pixels a side; an embedder may make use of more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +132,5 @@ class GapRecorder:
 
 
 def _jpeg(image: Image) -> bytes:
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=_JPEG_QUALITY))
+    kept = np.ascontiguousarray(shrunk(image, _CROP_SIDE))
+    return bytes(simplejpeg.encode_jpeg(kept, quality=_JPEG_QUALITY))

@@ -65,7 +65,7 @@ class Coverage:
         if state is not None:
             statement = statement.where(_OPEN if state is GapState.OPEN else ~_OPEN)
         if cluster_id:
-            statement = statement.where(_GAPS.cluster_id == cluster_id)
+            statement = statement.where(_CLUSTER.in_([cluster_id]))
         async with self._database.read("list_gaps") as connection:
             return [_gap(row) for row in await connection.execute(statement)]
 

@@ -50,6 +50,14 @@ async def test_kept_crops_are_jpeg_files():
     assert np.abs(crop.astype(int) - tile(1)).mean() < 12
 
 
+async def test_crops_are_kept_as_large_as_the_catalogue_takes_them():
+    catalog = DictCatalog()
+    async with recorder(catalog, keep_crops=True) as gaps:
+        gaps.offer(gap("s1"), np.zeros((200, 345, 3), np.uint8))
+    crop = cv2.imdecode(np.frombuffer(catalog.gaps[0].crop, np.uint8), cv2.IMREAD_COLOR)
+    assert crop.shape == (186, 320, 3)
+
+
 async def test_too_many_are_dropped_and_nobody_waits():
     catalog = DictCatalog(delay=0.02)
     async with recorder(catalog, waiting=2) as gaps:
