@@ -51,7 +51,7 @@ class ReplaySettings(BaseModel):
     at_once: int = Field(2, ge=1)
     """Scans at a time: the gateway is there for people."""
     scan_seconds: float = Field(20.0, gt=0.0)
-    attempts: int = Field(6, ge=1)
+    attempts: int = Field(5, ge=1)
     """For a scan that the gateway refuses, or that it does not answer."""
     wait_seconds: float = Field(0.5, ge=0.0)
     """Before the second attempt; twice as long before each further one."""
@@ -87,7 +87,8 @@ def replay(
 ) -> Counts:
     """Scans gaps again and records what that comes to; those that the run has replayed before are left out.
 
-    progress: gets how many gaps are done, of how many. Raises grpc.RpcError when the catalogue does not answer.
+    progress: gets how many gaps are done, of how many. Raises grpc.RpcError when the catalogue does not answer, or the
+    gateway answers no scan of a whole page.
     """
     state = GAP_STATE_UNSPECIFIED if settings.closed_too else GAP_STATE_OPEN
     total = sum(1 for _ in listed(catalog, "scan_id", state=state))
@@ -99,8 +100,11 @@ def replay(
         for page in _batches(gaps, settings.page):
             fresh = [gap for gap in page if gap.replay.replay_id != replay_id]
             results = list(pool.map(partial(_replayed, gateway, settings), fresh))
-            counts.update((gap.category, result) for gap, (result, _) in zip(fresh, results, strict=True))
-            _record(catalog, replay_id, [told for _, told in results if told is not None])
+            _record(catalog, replay_id, [told for told in results if isinstance(told, catalog_pb2.ReplayedGap)])
+            failures = [told for told in results if isinstance(told, grpc.RpcError)]
+            if failures and len(failures) == sum(1 for gap in fresh if gap.crop):
+                raise failures[0]
+            counts.update((gap.category, _result(told)) for gap, told in zip(fresh, results, strict=True))
             done += len(page)
             progress(done, max(done, total))
     _record(catalog, replay_id, [])
@@ -155,22 +159,29 @@ def listed(
 
 def _replayed(
     gateway: GatewayServiceStub, settings: ReplaySettings, gap: Gap
-) -> tuple[Result, catalog_pb2.ReplayedGap | None]:
+) -> catalog_pb2.ReplayedGap | grpc.RpcError | Result:
+    """What is to be recorded, or why nothing is; an error of the gateway if it did not answer."""
     if not gap.crop:
-        return "without crop", None
+        return "without crop"
     request = gateway_pb2.ScanRequest(image=Image(encoded=gap.crop), focus=_WHOLE, synthetic=True, top_k=1)
     try:
         answer = _patiently(lambda: gateway.Scan(request, timeout=settings.scan_seconds), settings)
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-            return "unreadable", None
+            return "unreadable"
         if error.code() in _LATER:
-            return "unanswered", None
+            return error
         raise
-    told = judged(gap, answer)
-    if told is None:
-        return "undecided", None
-    return ("closed" if told.found else "open"), told
+    return judged(gap, answer) or "undecided"
+
+
+def _result(told: catalog_pb2.ReplayedGap | grpc.RpcError | Result) -> Result:
+    match told:
+        case catalog_pb2.ReplayedGap():
+            return "closed" if told.found else "open"
+        case grpc.RpcError():
+            return "unanswered"
+    return told
 
 
 def _patiently(call: Callable[[], T], settings: ReplaySettings) -> T:
