@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from shiwu.cli.app import app
 from shiwu.v1 import catalog_pb2, gateway_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 from shiwu.v1.catalog_resources_pb2 import GAP_STATE_CLOSED, VERDICT_WRONG, Gap
 from shiwu.v1.gateway_pb2_grpc import GatewayServiceStub
 from tests import demo_mesh
-from tests.demo_mesh import ROOT, STOCK, DemoMesh, eventually
+from tests.demo_mesh import STOCK, DemoMesh, eventually
 
 LACKING = "clacky-keyboard"
 pytestmark = pytest.mark.slow
@@ -46,10 +45,8 @@ def gaps(catalog: CatalogServiceStub, **filters) -> dict[str, Gap]:
 def shiwu(demo: DemoMesh, *arguments: str) -> str:
     layout = demo.mesh.layout
     targets = {"SHIWU_GATEWAY": layout.target("gateway"), "SHIWU_CATALOG": layout.target("catalog")}
-    command = [sys.executable, "-m", "shiwu.cli", *arguments]
-    environment = {**os.environ, **targets, "COLUMNS": "200"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, arguments, env={**targets, "COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
     return done.stdout
 
 
