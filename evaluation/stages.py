@@ -10,8 +10,6 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from services.catalog import pictures as stocking
-from services.catalog.peers import EmbeddingModel, FoundObject
 from services.catalog.resources import Article, Description
 from services.catalog.sql import SqlStore
 from services.classifier.voting import Neighbour, vote
@@ -46,6 +44,8 @@ from shiwu.inference.manifest import (
 from shiwu.inference.opening import open_model
 from shiwu.vision.decode import Limits, decode
 from shiwu.vision.resize import Image
+from shiwu.wire import pictures as stocking
+from shiwu.wire.models import EmbeddingModel, FoundObject
 
 Facts = tuple[list[Description], list[Article]]
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.catalog import pictures
 from services.catalog.feeds import FeedRow, image_id
 from services.catalog.ingest import Ingest
-from services.catalog.peers import EmbeddingModel
 from services.catalog.picture_sources import PictureError, PictureSource
 from services.catalog.resources import ReferenceImage, RowProblem
 from shiwu.chassis.errors import InvalidInputError
 from shiwu.vision.decode import ImageError, Limits
 from shiwu.vision.resize import Image
+from shiwu.wire import pictures
+from shiwu.wire.models import EmbeddingModel
 
 
 @dataclass(frozen=True, slots=True)

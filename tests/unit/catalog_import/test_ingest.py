@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from services.catalog import pictures
-from services.catalog.ingest import model_for
-from services.catalog.peers import EmbeddingModel, FoundObject
 from services.catalog.resources import Batch, Product
 from shiwu.chassis.errors import AlreadyExistsError, InvalidInputError, NotFoundError, UnavailableError
 from shiwu.v1 import vision_pb2
 from shiwu.vision.decode import Limits
+from shiwu.wire import pictures
+from shiwu.wire.models import EmbeddingModel, FoundObject, model_for
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
 from tests.unit.catalog_import.peers import Peers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from offline.cleaning.dedup import Group, Item, groups
@@ -50,3 +51,43 @@ def test_nothing_and_single_pictures_have_no_groups():
 def test_an_id_that_occurs_twice_is_told():
     with pytest.raises(ValueError, match="unique"):
         groups([item("a"), replace(item("a"), hash=9)], 5)
+
+
+def test_near_pictures_stay_apart_where_another_hash_disagrees():
+    """Two shirts on the same hanger: alike in one hash, not in the next."""
+    shirts = [
+        Item("a", 0, 9, 9, others=(0, 0)),
+        Item("b", 1, 8, 8, others=(0, 0b1111)),
+        Item("c", 0, 7, 7, others=(0, 255)),
+    ]
+    assert groups(shirts, 5, agree=4) == [Group("a", (("b", 1),))]
+    assert groups(shirts, 5, agree=8) == [Group("a", (("b", 1), ("c", 0)))]
+
+
+def test_groups_are_those_of_a_plain_loop():
+    draw = np.random.default_rng(3)
+    centres = draw.integers(0, 1 << 63, (12, 3), np.uint64)
+    hashes = centres[draw.integers(0, 12, 400)] ^ (np.uint64(1) << draw.integers(0, 64, (400, 3), np.uint64))
+    items = [
+        Item(f"p{i:03}", int(a), int(draw.integers(50, 90)), 60, others=(int(b), int(c)))
+        for i, (a, b, c) in enumerate(hashes)
+    ]
+    for radius, agree in ((2, 2), (2, 1), (0, 2), (11, 64)):
+        assert groups(items, radius, agree) == plain_groups(items, radius, agree)
+
+
+def plain_groups(items, radius, agree):
+    left = sorted(items, key=lambda each: (-each.width * each.height, each.id))
+    found = []
+    while left:
+        kept, *left = left
+        near = [each for each in left if is_near(kept, each, radius, agree)]
+        left = [each for each in left if each not in near]
+        if near:
+            found.append(Group(kept.id, tuple((each.id, (each.hash ^ kept.hash).bit_count()) for each in near)))
+    return sorted(found, key=lambda group: group.kept)
+
+
+def is_near(one, other, radius, agree):
+    others = zip(one.others, other.others, strict=True)
+    return (one.hash ^ other.hash).bit_count() <= radius and all((a ^ b).bit_count() <= agree for a, b in others)
