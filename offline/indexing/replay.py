@@ -1,7 +1,7 @@
 """Gaps against the catalogue as it is now: which of them ask for the same thing, and which scans find it by now.
 
-A replay scans a gap's crop again, through the gateway, pointing at all of it, and for nobody (`synthetic`): it leaves no gap
-and is no demand. What it came to is recorded by pages, so a run that was killed goes on under its own name.
+A replay scans a gap's crop again, through the gateway, pointing at all of it, and for nobody (`synthetic`): it leaves
+no gap and is no demand. What it came to is recorded by pages, so a run that was killed goes on under its own name.
 """
 
 from __future__ import annotations
