@@ -1,0 +1,1 @@
+"""Growing the catalogue: what to import, and what imports have changed for those who scan."""
