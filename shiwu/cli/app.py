@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from offline.indexing.discovery import DiscoveryRule
 from offline.indexing.replay import ReplaySettings
@@ -16,7 +17,24 @@ from shiwu.cli import canary, catalog, coverage, gaps, keys, models, scan, shard
 from shiwu.cli.connection import CATALOG, EMBEDDER, GATEWAY, SEARCH, Credentials, credentials, fail_clearly
 from shiwu.cli.mesh import Layout
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+class _Commands(TyperGroup):
+    """The commands, and those of offline work, whose packages (extra `jobs`) take a second to import."""
+
+    _offline = ("jobs", "review")
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *(self._offline if find_spec("dbos") else ())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self._offline or not find_spec("dbos"):
+            return super().get_command(ctx, cmd_name)
+        command = typer.main.get_command(getattr(import_module("shiwu.cli.offline_app"), f"{cmd_name}_app"))
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 catalog_app = typer.Typer(no_args_is_help=True, help="Import, list, show and delete products.")
 app.add_typer(catalog_app, name="catalog")
 shards_app = typer.Typer(help="Show, check, add and drain the shards of the index.")
@@ -25,10 +43,6 @@ gaps_app = typer.Typer(help="Show what people scan and the catalogue does not ha
 app.add_typer(gaps_app, name="gaps")
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="keys")
-if find_spec("dbos") is not None:  # a server's image has not what offline work needs
-    offline_app = import_module("shiwu.cli.offline_app")
-    app.add_typer(offline_app.jobs_app, name="jobs")
-    app.add_typer(offline_app.review_app, name="review")
 
 Gateway = Annotated[str, typer.Option("--gateway", envvar="SHIWU_GATEWAY", help="host:port of the gateway.")]
 Catalog = Annotated[

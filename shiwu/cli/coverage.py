@@ -92,7 +92,7 @@ def _draw(runs: Sequence[Run], categories: Sequence[str], path: Path) -> None:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  (an extra, and slow to import)
     except ModuleNotFoundError as error:
-        msg = "--draw needs matplotlib: pip install 'shiwu[clean]'"
+        msg = "--draw needs matplotlib: pip install 'shiwu[jobs]'"
         raise InputError(msg) from error
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()

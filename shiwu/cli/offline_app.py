@@ -10,8 +10,18 @@ import typer
 from shiwu.cli import jobs, review
 from shiwu.cli.connection import fail_clearly
 
-jobs_app = typer.Typer(no_args_is_help=True, help="Run, show, stop and resume offline jobs.")
-review_app = typer.Typer(no_args_is_help=True, help="Look at what jobs propose, and accept or reject it.")
+jobs_app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run, show, stop and resume offline jobs.",
+)
+review_app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Look at what jobs propose, and accept or reject it.",
+)
 
 Detach = Annotated[bool, typer.Option("--detach", help="Only put it into the queue: workers take it.")]
 Ids = Annotated[list[str], typer.Argument(help="As `list` shows them.")]
