@@ -25,7 +25,7 @@ from offline.cleaning.near_duplicates import CHUNKS, near_pairs_in
 from offline.cleaning.reports import duplicates_report
 from offline.jobs.job import Job, JobOptions, Stage, Work, per_part_of
 from offline.pictures.files import PictureFiles, UnreadableError
-from offline.pictures.sources import PARTITION, SCHEMA, partitions, rows
+from offline.pictures.sources import PARTITION, SCHEMA, Row, partitions, rows
 from offline.review.asking import ASKING
 from offline.review.proposals import PROPOSALS, Proposal, proposals_table
 from shiwu.vision.decode import ImageError
@@ -47,7 +47,7 @@ Kind = Literal["average", "difference", "perceptual"]
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _SLICE: Final = 2_000_000
 """Hashes of a task of a band, about."""
-_DROPPED: Final = pa.schema(
+DROPPED: Final = pa.schema(
     [
         *((name, pa.string()) for name in ("image_id", "uri", "kept_id", "kept_uri")),
         ("distance", pa.int32()),
@@ -74,11 +74,16 @@ def _pictures(work: Work[DedupOptions], _: int) -> Iterator[pa.Table]:
 
 
 def _hashes(work: Work[DedupOptions], part: int) -> Iterator[pa.Table]:
+    yield hashed(rows(work.part("pictures", part)))
+
+
+def hashed(pictures: Iterable[Row]) -> pa.Table:
+    """A row of `HASHES` for each picture, in their order."""
     with PictureFiles() as files:
-        yield pa.Table.from_pylist([_hashed(row, files) for row in rows(work.part("pictures", part))], HASHES)
+        return pa.Table.from_pylist([_hashed(row, files) for row in pictures], HASHES)
 
 
-def _hashed(row: Any, files: PictureFiles) -> dict[str, Any]:
+def _hashed(row: Row, files: PictureFiles) -> dict[str, Any]:
     known = {name: getattr(row, name) for name in SCHEMA.names}
     try:
         found = fingerprint(files.read(row.uri))
@@ -152,35 +157,41 @@ def _by_component(members: pa.Table, size: int) -> Iterator[pa.Table]:
 
 
 def _groups(work: Work[DedupOptions], part: int) -> Iterator[pa.Table]:
-    table = work.part("components", part).to_pylist()
-    uris = {row["image_id"]: row["uri"] for row in table}
-    found = groups([_item(row, work.options) for row in table], work.options.near)
-    dropped = [
+    options = work.options
+    yield dropped(work.part("components", part), options.near, options.hash, across_products=options.across_products)
+
+
+def dropped(table: pa.Table, near: Near, kind: Kind = "perceptual", *, across_products: bool = False) -> pa.Table:
+    """The pictures that go for another one, of rows of `HASHES` that could be read, by `DROPPED`."""
+    readable = _good(table).to_pylist()
+    uris = {row["image_id"]: row["uri"] for row in readable}
+    found = groups([_item(row, kind, across_products=across_products) for row in readable], near)
+    gone = [
         {"image_id": one, "uri": uris[one], "kept_id": group.kept, "kept_uri": uris[group.kept], "distance": distance}
         for group in found
         for one, distance in group.dropped
     ]
-    yield pa.Table.from_pylist(dropped, _DROPPED)
+    return pa.Table.from_pylist(gone, DROPPED)
 
 
-def _item(row: dict[str, Any], options: DedupOptions) -> Item:
+def _item(row: dict[str, Any], kind: Kind, *, across_products: bool) -> Item:
     date = datetime.fromisoformat(row["date"]) if row["date"] else None
-    others = tuple(row[kind] for kind in _KINDS if kind != options.hash)
-    product = "" if options.across_products else row["product_id"]
-    return Item(row["image_id"], row[options.hash], row["width"], row["height"], date, others, row["chroma"], product)
+    others = tuple(row[other] for other in _KINDS if other != kind)
+    product = "" if across_products else row["product_id"]
+    return Item(row["image_id"], row[kind], row["width"], row["height"], date, others, row["chroma"], product)
 
 
 def _report(work: Work[DedupOptions], _: int) -> Iterable[pa.Table]:
-    dropped = work.whole("groups").to_pylist() if work.count("groups") else []
+    gone = work.whole("groups").to_pylist() if work.count("groups") else []
     hashed = work.whole("hashes", ["image_id", "uri", "problem"])
     problems = hashed.filter(pc.not_equal(hashed["problem"], "")).to_pylist()
-    for name, data in duplicates_report(dropped, problems, hashed.num_rows, work.options.near.radius).items():
+    for name, data in duplicates_report(gone, problems, hashed.num_rows, work.options.near.radius).items():
         work.report(name, data)
-    yield proposals_table([_proposal(row) for row in dropped])
+    yield proposals_table([duplicate(row) for row in gone])
 
 
-def _proposal(row: dict[str, Any]) -> Proposal:
-    """Certain for equal hashes; each bit takes a little."""
+def duplicate(row: dict[str, Any]) -> Proposal:
+    """That a picture of `DROPPED` goes. Certain for equal hashes; each bit takes a little."""
     return Proposal(
         kind="duplicate",
         subject={"image_id": row["image_id"], "kept_id": row["kept_id"]},

@@ -96,11 +96,11 @@ def _report(work: Work[DenoiseOptions], _: int) -> Iterable[pa.Table]:
     problems = read.filter(pc.not_equal(read["problem"], "")).to_pylist()
     for name, data in noise_report(judged, problems).items():
         work.report(name, data)
-    yield proposals_table([_proposal(row) for row in judged if row["verdict"] == "noise"])
+    yield proposals_table([noise(row) for row in judged if row["verdict"] == "noise"])
 
 
-def _proposal(row: dict[str, Any]) -> Proposal:
-    """As sure as it is far from everything that is kept."""
+def noise(row: dict[str, Any]) -> Proposal:
+    """That a picture of `VERDICTS` goes. As sure as it is far from everything that is kept."""
     return Proposal(
         kind="noise",
         subject={"image_id": row["image_id"], "product_id": row["product_id"]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -53,12 +54,14 @@ class Work(Generic[Options]):
         """All parts of a stage in one table."""
         return pa.concat_tables(list(self.parts(stage, columns)))
 
-    def report(self, name: str, data: bytes) -> None:
-        """Writes a file for people to look at."""
-        write_whole(self._folder.path / "report" / name, data)
+    def report(self, name: str, data: bytes) -> Path:
+        """Writes a file for people to look at; returns where it is."""
+        path = self._folder.path / "report" / name
+        write_whole(path, data)
+        return path
 
 
-def _read(path: Any, columns: Sequence[str] | None) -> pa.Table:
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     # Not read_table: that takes the path's folders for a partitioning.
     return pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
 

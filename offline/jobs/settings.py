@@ -34,6 +34,8 @@ class JobSettings(BaseSettings):
     """Pause before the second try; doubled before each further one."""
     detector: ClientSettings = ClientSettings(target="127.0.0.1:50051")
     embedder: ClientSettings = ClientSettings(target="127.0.0.1:50052")
+    classifier: ClientSettings = ClientSettings(target="127.0.0.1:50053")
+    search: ClientSettings = ClientSettings(target="127.0.0.1:50054")
     catalog: ClientSettings = ClientSettings(target="127.0.0.1:50055")
 
     @property

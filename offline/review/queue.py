@@ -127,6 +127,15 @@ class ReviewQueue:
             raise UnknownProposalError(msg)
         return _question(row)
 
+    def rejected(self, proposal_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these proposals that somebody has rejected."""
+        ids, found = iter(proposal_ids), set[str]()
+        with self._engine.connect() as connection:
+            while chunk := list(islice(ids, _AT_ONCE)):
+                mine = _PROPOSALS.c.proposal_id.in_(chunk) & (_PROPOSALS.c.state == "rejected")
+                found.update(connection.execute(select(_PROPOSALS.c.proposal_id).where(mine)).scalars())
+        return frozenset(found)
+
     def find(
         self, state: State | None = None, kind: Kind | None = None, *, limit: int, offset: int = 0
     ) -> list[Question]:
