@@ -159,7 +159,7 @@ class Stages:
         detection = await self.detector.detect(shrunk(pixels, _DETECTOR_SIZE), seconds=60)
         objects = [FoundObject(each.box, each.score, each.categories[0][0]) for each in detection.objects]
         how = self.embedder.model
-        model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size)
+        model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size, how.dimension)
         crop = stocking.crop_for(pixels, stocking.main_product(objects, category or ""), model)
         return (await self.embedder.embed([crop], how, seconds=60))[0]
 

@@ -104,10 +104,9 @@ def prepared_line(
     return json.dumps({**values, **own}, ensure_ascii=False, sort_keys=True)
 
 
-def _prepared(vector: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _prepared(vector: Mapping[str, Any] | None) -> str:
+    """An entry of the column `prepared`, as services/catalog/prepared.py describes it."""
     if vector is None or vector["problem"]:
-        return None
-    return {
-        **{name: vector[name] for name in ("sha256", "width", "height")},
-        "vectors": {vector["model"]: base64.b64encode(vector["vector"]).decode()},
-    }
+        return "-"
+    data = base64.b64encode(vector["vector"]).decode()
+    return f"{vector['sha256']} {vector['width']}x{vector['height']} {vector['model']} {data}"

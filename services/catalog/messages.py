@@ -107,6 +107,7 @@ def offer(resource: Offer) -> catalog_resources_pb2.Offer:
         url=resource.url,
         available=resource.available,
         update_time=timestamp(resource.update_time),
+        close_time=timestamp(resource.close_time),
     )
 
 

@@ -87,6 +87,8 @@ class Offer:
     url: str = ""
     available: bool = False
     update_time: datetime | None = None
+    close_time: datetime | None = None
+    """When a complete feed of the merchant did not name it any more; None while it is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +235,14 @@ class Operation:
     operation_id: str
     feed_uri: str
     format: str
-    """csv, tsv or jsonl."""
+    """csv, tsv, jsonl or xml."""
     default_merchant: str = ""
+    complete: bool = False
+    """Whether the feed is all that its merchants offer."""
+    force: bool = False
+    """Whether it closes offers however many they are."""
+    pictures_uri: str = ""
+    """Folder of its pictures' paths; empty: the feed's."""
     feed_sha256: str = ""
     """Of the feed's file when work on it began, hexadecimal: `rows_done` means nothing in another file."""
     state: State = State.RUNNING
@@ -247,6 +255,11 @@ class Operation:
     rows_failed: int = 0
     products_written: int = 0
     images_indexed: int = 0
+    images_unchanged: int = 0
+    offers_closed: int = 0
+    offers_reopened: int = 0
+    closing_refused: str = ""
+    """Why a complete feed closed nothing of some merchant, or at all."""
     errors_path: str = ""
     index_time: datetime | None = None
     create_time: datetime | None = None
@@ -269,6 +282,17 @@ class RowProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageState:
+    """What a web server calls the state of a picture's file, for asking later whether it has changed."""
+
+    image_id: str
+    sha256: str
+    """Of the file in this state, hexadecimal."""
+    etag: str
+    last_modified: str
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Rows to add or replace together. Of two with the same key the later one counts."""
 
@@ -277,6 +301,8 @@ class Batch:
     offers: tuple[Offer, ...] = ()
     images: tuple[ReferenceImage, ...] = ()
     """With their vectors; they wait for an `Indexer` afterwards."""
+    states: tuple[ImageState, ...] = ()
+    """Left out are those of pictures that are gone, or are others by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,5 +331,9 @@ class Progress:
     """None: as it was."""
     feed_sha256: str | None = None
     """None: as it was."""
+    closing_refused: str | None = None
+    """None: as it was."""
+    images_unchanged: int = 0
+    """Added to those known."""
     problems: tuple[RowProblem, ...] = ()
     """Added to those known; repeating one changes nothing. `rows_failed` follows from them."""

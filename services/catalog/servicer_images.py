@@ -36,6 +36,7 @@ _FORMATS: dict[int, FeedFormat | None] = {
     pb.FEED_FORMAT_CSV: "csv",
     pb.FEED_FORMAT_TSV: "tsv",
     pb.FEED_FORMAT_JSONL: "jsonl",
+    pb.FEED_FORMAT_XML: "xml",
 }
 
 
@@ -107,5 +108,8 @@ class ImageMethods:
             feed_uri=text(4_096, 1)(request.feed_uri, "feed_uri"),
             format=_FORMATS[request.format],
             default_merchant=text(200)(request.default_merchant, "default_merchant"),
+            complete=request.complete,
+            force=request.force,
+            pictures_uri=text(4_096)(request.pictures_uri, "pictures_uri"),
         )
         return operation_message(operation, [])

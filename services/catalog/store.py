@@ -31,6 +31,7 @@ from services.catalog.resources import (
     Gap,
     GapPlace,
     GapState,
+    ImageState,
     IndexRecord,
     Offer,
     Product,
@@ -122,8 +123,12 @@ class CatalogStore(ImportLedger, Protocol):
         """Offers for `product_id`, or all."""
         ...
 
+    async def open_offers(self, merchant: str, *, after: str, limit: int) -> list[str]:
+        """Ids of a merchant's offers that are not closed."""
+        ...
+
     async def update_offer(self, offer_id: str, changes: Mapping[str, object]) -> Offer:
-        """Changes the fields named in `changes`."""
+        """Changes the fields named in `changes`. One that becomes available is open again."""
         ...
 
     async def delete_offer(self, offer_id: str) -> None:
@@ -160,6 +165,10 @@ class CatalogStore(ImportLedger, Protocol):
 
     async def find_images(self, image_ids: Collection[str]) -> dict[str, ReferenceImage]:
         """Those of these images that exist, by their id: `sha256`, `model` and `index_time` tell what has changed."""
+        ...
+
+    async def find_image_states(self, image_ids: Collection[str]) -> dict[str, ImageState]:
+        """The states that are known of these images' files, by the image; none of a file that is not the row's."""
         ...
 
     async def list_images(self, *, after: str, limit: int, product_id: str = "") -> list[ReferenceImage]:
@@ -230,9 +239,16 @@ class CatalogStore(ImportLedger, Protocol):
 
         Returns how many products were added or changed; the import's `products_written` grows by them. What is the
         same as before keeps its times. Images become pending unless nothing about them changed; a product whose
-        style or category changes makes its pictures pending.
+        style or category changes makes its pictures pending. Closed offers become open, and the import counts them.
         NotFoundError if something refers to what exists neither before nor in the batch; PreconditionError if the
         import's lease is not (any more) the owner's: some other process has taken over.
+        """
+        ...
+
+    async def close_offers(self, offer_ids: Collection[str], progress: Progress, *, changed_before: datetime) -> int:
+        """Closes those of these offers that are open and have not been changed since then; they are not available.
+
+        Returns how many it was; the import's `offers_closed` grows by them. PreconditionError as in `write`.
         """
         ...
 

@@ -142,14 +142,18 @@ def _canary(
 
 @catalog_app.command("import")
 def _import(
-    feed: Annotated[Path, typer.Argument(help="A product feed: .csv, .tsv or .jsonl.")],
+    feed: Annotated[Path, typer.Argument(help="A product feed: .csv, .tsv, .jsonl or .xml.")],
     merchant: Annotated[str, typer.Option(help="Merchant of the rows that name none.")] = "",
+    complete: Annotated[
+        bool, typer.Option("--complete", help="It is all that its merchants offer: close their other offers.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --complete: close also more than half of them.")] = False,
     target: Catalog = CATALOG,
 ) -> None:
     """Import a product feed and follow it until it is done."""
     with fail_clearly():
-        complete = catalog.import_feed(feed, merchant, target)
-    raise typer.Exit(0 if complete else 2)
+        done = catalog.import_feed(feed, merchant, target, complete=complete, force=force)
+    raise typer.Exit(0 if done else 2)
 
 
 @catalog_app.command("watch")

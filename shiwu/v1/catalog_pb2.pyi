@@ -21,10 +21,12 @@ class FeedFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FEED_FORMAT_CSV: _ClassVar[FeedFormat]
     FEED_FORMAT_TSV: _ClassVar[FeedFormat]
     FEED_FORMAT_JSONL: _ClassVar[FeedFormat]
+    FEED_FORMAT_XML: _ClassVar[FeedFormat]
 FEED_FORMAT_UNSPECIFIED: FeedFormat
 FEED_FORMAT_CSV: FeedFormat
 FEED_FORMAT_TSV: FeedFormat
 FEED_FORMAT_JSONL: FeedFormat
+FEED_FORMAT_XML: FeedFormat
 
 class CreateProductRequest(_message.Message):
     __slots__ = ("product",)
@@ -255,33 +257,49 @@ class ReindexReferenceImagesResponse(_message.Message):
     def __init__(self, images: _Optional[int] = ...) -> None: ...
 
 class ImportProductsRequest(_message.Message):
-    __slots__ = ("feed_uri", "format", "default_merchant")
+    __slots__ = ("feed_uri", "format", "default_merchant", "complete", "force", "pictures_uri")
     FEED_URI_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_MERCHANT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_URI_FIELD_NUMBER: _ClassVar[int]
     feed_uri: str
     format: FeedFormat
     default_merchant: str
-    def __init__(self, feed_uri: _Optional[str] = ..., format: _Optional[_Union[FeedFormat, str]] = ..., default_merchant: _Optional[str] = ...) -> None: ...
+    complete: bool
+    force: bool
+    pictures_uri: str
+    def __init__(self, feed_uri: _Optional[str] = ..., format: _Optional[_Union[FeedFormat, str]] = ..., default_merchant: _Optional[str] = ..., complete: _Optional[bool] = ..., force: _Optional[bool] = ..., pictures_uri: _Optional[str] = ...) -> None: ...
 
 class ImportProductsMetadata(_message.Message):
-    __slots__ = ("request", "rows_total", "rows_done", "rows_failed", "create_time", "update_time")
+    __slots__ = ("request", "rows_total", "rows_done", "rows_failed", "create_time", "update_time", "products_written", "images_indexed", "images_unchanged", "offers_closed", "offers_reopened")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ROWS_DONE_FIELD_NUMBER: _ClassVar[int]
     ROWS_FAILED_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PRODUCTS_WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_INDEXED_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_REOPENED_FIELD_NUMBER: _ClassVar[int]
     request: ImportProductsRequest
     rows_total: int
     rows_done: int
     rows_failed: int
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, request: _Optional[_Union[ImportProductsRequest, _Mapping]] = ..., rows_total: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_failed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    products_written: int
+    images_indexed: int
+    images_unchanged: int
+    offers_closed: int
+    offers_reopened: int
+    def __init__(self, request: _Optional[_Union[ImportProductsRequest, _Mapping]] = ..., rows_total: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_failed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., products_written: _Optional[int] = ..., images_indexed: _Optional[int] = ..., images_unchanged: _Optional[int] = ..., offers_closed: _Optional[int] = ..., offers_reopened: _Optional[int] = ...) -> None: ...
 
 class ImportProductsResponse(_message.Message):
-    __slots__ = ("rows_total", "rows_failed", "products_written", "images_indexed", "errors_uri", "errors", "index_time")
+    __slots__ = ("rows_total", "rows_failed", "products_written", "images_indexed", "errors_uri", "errors", "index_time", "images_unchanged", "offers_closed", "offers_reopened", "closing_refused")
     ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ROWS_FAILED_FIELD_NUMBER: _ClassVar[int]
     PRODUCTS_WRITTEN_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +307,10 @@ class ImportProductsResponse(_message.Message):
     ERRORS_URI_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     INDEX_TIME_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_REOPENED_FIELD_NUMBER: _ClassVar[int]
+    CLOSING_REFUSED_FIELD_NUMBER: _ClassVar[int]
     rows_total: int
     rows_failed: int
     products_written: int
@@ -296,7 +318,11 @@ class ImportProductsResponse(_message.Message):
     errors_uri: str
     errors: _containers.RepeatedCompositeFieldContainer[RowError]
     index_time: _timestamp_pb2.Timestamp
-    def __init__(self, rows_total: _Optional[int] = ..., rows_failed: _Optional[int] = ..., products_written: _Optional[int] = ..., images_indexed: _Optional[int] = ..., errors_uri: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., index_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    images_unchanged: int
+    offers_closed: int
+    offers_reopened: int
+    closing_refused: str
+    def __init__(self, rows_total: _Optional[int] = ..., rows_failed: _Optional[int] = ..., products_written: _Optional[int] = ..., images_indexed: _Optional[int] = ..., errors_uri: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., index_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., images_unchanged: _Optional[int] = ..., offers_closed: _Optional[int] = ..., offers_reopened: _Optional[int] = ..., closing_refused: _Optional[str] = ...) -> None: ...
 
 class RowError(_message.Message):
     __slots__ = ("row", "field", "problem")

@@ -88,7 +88,7 @@ class ReferenceImage(_message.Message):
     def __init__(self, image_id: _Optional[str] = ..., product_id: _Optional[str] = ..., uri: _Optional[str] = ..., sha256: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., index_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("offer_id", "product_id", "merchant", "price", "url", "available", "update_time")
+    __slots__ = ("offer_id", "product_id", "merchant", "price", "url", "available", "update_time", "close_time")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
     MERCHANT_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,7 @@ class Offer(_message.Message):
     URL_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_TIME_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     product_id: str
     merchant: str
@@ -103,7 +104,8 @@ class Offer(_message.Message):
     url: str
     available: bool
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, offer_id: _Optional[str] = ..., product_id: _Optional[str] = ..., merchant: _Optional[str] = ..., price: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., url: _Optional[str] = ..., available: _Optional[bool] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    close_time: _timestamp_pb2.Timestamp
+    def __init__(self, offer_id: _Optional[str] = ..., product_id: _Optional[str] = ..., merchant: _Optional[str] = ..., price: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., url: _Optional[str] = ..., available: _Optional[bool] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Article(_message.Message):
     __slots__ = ("article_id", "title", "body", "url", "category", "product_ids", "update_time")

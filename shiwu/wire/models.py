@@ -46,6 +46,8 @@ class EmbeddingModel:
     """How far a crop reaches beyond its box on each side, as a share of the box's side."""
     input_size: int
     """Longer side of a crop, pixels, that it makes use of."""
+    dimension: int
+    """Numbers in a vector."""
 
 
 def model_for(category: str, models: Sequence[EmbeddingModel]) -> EmbeddingModel:
@@ -105,7 +107,7 @@ class GrpcEmbedder:
             msg = "embedder: has no models"
             raise UnavailableError(msg)
         return [
-            EmbeddingModel(item.model, tuple(item.categories), item.crop_margin, item.input_size)
+            EmbeddingModel(item.model, tuple(item.categories), item.crop_margin, item.input_size, item.dimension)
             for item in response.models
         ]
 

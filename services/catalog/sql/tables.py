@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -153,6 +154,16 @@ Index(
     postgresql_where=reference_images.c.index_time.is_(None),
 )
 
+image_states = Table(
+    "image_states",
+    metadata,
+    Column("image_id", KEY, ForeignKey("reference_images.image_id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("last_modified", Text, nullable=False),
+)
+"""Of pictures' files on the web. They hold for the row's file only while its sha256 is theirs."""
+
 version_vectors = Table(
     "version_vectors",
     metadata,
@@ -173,7 +184,9 @@ offers = Table(
     Column("url", Text, nullable=False),
     Column("available", Boolean, nullable=False),
     Column("update_time", UtcTime, nullable=False),
+    Column("close_time", UtcTime),
     Index(None, "product_id", "offer_id"),
+    Index(None, "merchant", "offer_id"),
 )
 
 articles = Table(
@@ -278,6 +291,14 @@ operations = Table(
     Column("update_time", UtcTime, nullable=False),
     Column("lease_owner", String(200), nullable=False),
     Column("lease_until", UtcTime),
+    # With defaults: a process of the release before adds rows without them.
+    Column("complete", Boolean, nullable=False, server_default=false()),
+    Column("force", Boolean, nullable=False, server_default=false()),
+    Column("images_unchanged", BigInteger, nullable=False, server_default="0"),
+    Column("offers_closed", BigInteger, nullable=False, server_default="0"),
+    Column("offers_reopened", BigInteger, nullable=False, server_default="0"),
+    Column("closing_refused", Text, nullable=False, server_default=""),
+    Column("pictures_uri", Text, nullable=False, server_default=""),
     Index(None, "state", "create_time"),
 )
 
