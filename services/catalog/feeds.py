@@ -14,8 +14,8 @@ Several rows may have the same product: each adds an offer of another merchant; 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import IO, Final
@@ -24,6 +24,7 @@ from services.catalog import feed_fields as fields
 from services.catalog.feed_lines import FeedError
 from services.catalog.feed_reading import FeedFormat, read_header, read_records
 from services.catalog.feed_records import FieldError, Record
+from services.catalog.prepared import Prepared, prepared
 from services.catalog.resources import Offer, Product, RowProblem, Style
 
 _PRICE: Final = "price"
@@ -47,6 +48,8 @@ class FeedRow:
     """Paths relative to the feed, or http and https addresses; each once."""
     image_field: str
     """The column that they came from, for reports."""
+    prepared: Mapping[str, Prepared] = field(default_factory=dict)
+    """By the image, what was made of it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def _own_row(record: Record, default_merchant: str, now: datetime) -> FeedRow:
     offer = _offer(record, product_id, default_merchant, cost, url_column="url", available=available)
     image_field = "images" if "images" in record.values else "image"
     images = fields.check_distinct(image_field, fields.pictures(record, image_field, "|"))
-    return FeedRow(record, product, style, offer, images, image_field)
+    return FeedRow(record, product, style, offer, images, image_field, prepared(record, images))
 
 
 def _google_row(record: Record, default_merchant: str, now: datetime) -> FeedRow:

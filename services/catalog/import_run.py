@@ -24,7 +24,7 @@ from services.catalog.fetching import Fetcher
 from services.catalog.import_settings import ImportSettings
 from services.catalog.importing import Importer
 from services.catalog.ingest import Ingest
-from services.catalog.picture_sources import PictureSource, locate_feed
+from services.catalog.picture_sources import PictureSource, locate_feed, locate_folder
 from services.catalog.resources import Batch, Operation, Progress, State
 from services.catalog.row_pictures import RowPictures
 from services.catalog.store import CatalogStore
@@ -159,7 +159,9 @@ class ImportRun:
 
     def _importer(self, path: Path) -> Importer:
         tools = self._tools
-        source = PictureSource(path.parent, self._settings.roots, tools.fetcher, tools.limits.max_bytes)
+        uri = self._operation.pictures_uri
+        folder = locate_folder(uri, self._settings.roots) if uri else path.parent
+        source = PictureSource(folder, self._settings.roots, tools.fetcher, tools.limits.max_bytes)
         reader = RowPictures(tools.ingest, source, tools.limits, at_once=self._settings.pictures_at_once)
         return Importer(tools.store, tools.ingest, reader)
 

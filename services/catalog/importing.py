@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from services.catalog.feed_survey import Seen
 from services.catalog.feeds import FeedRow, image_id
-from services.catalog.ingest import Ingest, reference_image, versions_for
-from services.catalog.peers import EmbeddingModel
+from services.catalog.ingest import Ingest, reference_image
 from services.catalog.resources import Batch, Product, Progress, ReferenceImage, RowProblem, Style
 from services.catalog.row_pictures import Known, NewPicture, RowPictures, RowRead, Task
 from services.catalog.store import CatalogStore
 from shiwu.vision.resize import Image
+from shiwu.wire.models import EmbeddingModel, versions_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Importer:
                 picture.image_id,
                 picture.product_id,
                 picture.picture,
-                [(model, next(vectors[model])) for model, _ in picture.crops],
+                picture.vectors or [(model, next(vectors[model])) for model, _ in picture.crops],
                 uri=picture.address,
             )
             for picture in new

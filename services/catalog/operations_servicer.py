@@ -128,6 +128,7 @@ def _metadata(operation: Operation) -> catalog_pb2.ImportProductsMetadata:
             default_merchant=operation.default_merchant,
             complete=operation.complete,
             force=operation.force,
+            pictures_uri=operation.pictures_uri,
         ),
         rows_total=operation.rows_total,
         rows_done=operation.rows_done,

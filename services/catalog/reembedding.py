@@ -16,17 +16,17 @@ from typing import TypeVar, get_args
 
 import structlog
 
-from services.catalog import pictures
 from services.catalog.feed_reading import FeedFormat
 from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
-from services.catalog.peers import EmbeddingModel
 from services.catalog.picture_sources import PictureError, PictureSource
 from services.catalog.resources import ReferenceImage
 from services.catalog.store import CatalogStore
 from shiwu.chassis.errors import DeadlineError, InvalidInputError, OverloadedError, PreconditionError, UnavailableError
 from shiwu.vision.decode import ImageError, Limits
 from shiwu.vision.resize import Image
+from shiwu.wire import pictures
+from shiwu.wire.models import EmbeddingModel
 
 T = TypeVar("T")
 _MOST = 1000

@@ -14,16 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.catalog import pictures
 from services.catalog.feeds import FeedRow, image_id
 from services.catalog.fetching import Validators
 from services.catalog.ingest import Ingest
-from services.catalog.peers import EmbeddingModel
 from services.catalog.picture_sources import PictureError, PictureSource
+from services.catalog.prepared import Prepared
 from services.catalog.resources import ImageState, ReferenceImage, RowProblem
 from shiwu.chassis.errors import InvalidInputError
-from shiwu.vision.decode import ImageError, Limits
+from shiwu.vision.decode import ImageError, Limits, Photo
 from shiwu.vision.resize import Image
+from shiwu.wire import pictures
+from shiwu.wire.models import EmbeddingModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,10 @@ class NewPicture:
     address: str
     picture: pictures.Picture
     """Without its pixels: the whole pictures of a batch would fill the memory."""
-    crops: Sequence[tuple[EmbeddingModel, Image]]
-    """The product, for each model."""
+    crops: Sequence[tuple[EmbeddingModel, Image]] = ()
+    """The product, for each model that is still to make a vector of it."""
+    vectors: Sequence[tuple[EmbeddingModel, bytes]] = ()
+    """By each model, those that came with the feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,9 @@ class RowPictures:
             stored = None
         async with self._slots:
             try:
+                prepared = task.row.prepared.get(address)
+                if prepared is not None and prepared.fits(task.models):
+                    return _prepared(key, task, address, prepared, stored)
                 fetched = await self._source.read_if_changed(address, _validators(stored))
                 if fetched.data is None and stored is not None:
                     return _Read(stored.image.sha256, None, None)
@@ -125,6 +131,16 @@ class RowPictures:
         made = list(zip(task.models, crops, strict=True))
         new = NewPicture(key, product_id, address, pictures.Picture(photo, digest), made)
         return _Read(digest, new, state if _tells(state) else None)
+
+
+def _prepared(key: str, task: Task, address: str, made: Prepared, stored: Known | None) -> _Read:
+    """A picture that need not be read."""
+    if stored is not None and stored.image.sha256 == made.sha256:
+        return _Read(made.sha256, None, None)
+    photo = Photo(np.empty((0, 0, 3), np.uint8), made.width, made.height)
+    picture = pictures.Picture(photo, made.sha256)
+    vectors = [(model, made.vectors[model.model]) for model in task.models]
+    return _Read(made.sha256, NewPicture(key, task.row.product.product_id, address, picture, vectors=vectors), None)
 
 
 def _validators(stored: Known | None) -> Validators:

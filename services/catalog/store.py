@@ -25,15 +25,19 @@ from services.catalog.resources import (
     Article,
     Backlog,
     Batch,
+    Coverage,
     Description,
     Feedback,
     Gap,
+    GapPlace,
+    GapState,
     ImageState,
     IndexRecord,
     Offer,
     Product,
     Progress,
     ReferenceImage,
+    Replay,
     Style,
 )
 
@@ -259,18 +263,48 @@ class CatalogStore(ImportLedger, Protocol):
         ...
 
     async def record_gap(self, gap: Gap) -> None:
-        """Keeps a scan that found nothing. Repeating changes nothing."""
+        """Keeps a gap. Repeating changes nothing."""
         ...
 
     async def erase_scans(self, *, before: datetime) -> int:
         """Erases gaps that were scanned, and feedback that was given, before then; how many of both."""
         ...
 
-    async def list_gaps(self, *, before: tuple[datetime, str] | None, limit: int, category: str = "") -> list[Gap]:
-        """Gaps, the newest first, without vectors; those after the one with this scan time and id.
+    async def list_gaps(
+        self,
+        *,
+        before: GapPlace | None,
+        limit: int,
+        category: str = "",
+        state: GapState | None = None,
+        cluster_id: str = "",
+        by_demand: bool = False,
+        without: Collection[str] = ("vector",),
+    ) -> list[Gap]:
+        """Gaps, the newest first, or those of the cluster with the most demand first; those after the one at `before`.
 
-        `comment` is the user's feedback on the scan, if there was one.
+        `comment` is the user's feedback on the scan, if there was one. without: those of crop, vector and demand that
+        are left out, which is faster; a list by demand has it. cluster_id: a gap without a cluster is one of its own,
+        by its scan_id.
         """
+        ...
+
+    async def cluster_gaps(self, clusters: Mapping[str, str]) -> None:
+        """Sets clusters by scan; "": none. Gaps that do not exist are left out."""
+        ...
+
+    async def record_replays(self, replay_id: str, replays: Mapping[str, Replay]) -> None:
+        """Keeps what a run's replays of gaps came to, by scan, and counts what the run has left, by category.
+
+        Gaps that do not exist are left out; a product that does not exist was not found. A closed gap that is found
+        again keeps what closed it.
+        """
+        ...
+
+    async def list_coverage(
+        self, *, before: tuple[datetime, str, str] | None, limit: int, category: str = ""
+    ) -> list[Coverage]:
+        """What replay runs left, the last one first; those after the one with this update time, run and category."""
         ...
 
     async def record_feedback(self, feedback: Feedback) -> None:

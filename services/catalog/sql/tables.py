@@ -222,9 +222,42 @@ gaps = Table(
     Column("comment", Text, nullable=False),
     Column("vector", LargeBinary, nullable=False),
     Column("model", Text, nullable=False),
+    Column("refused_product_id", OptionalKey),
+    Column("cluster_id", OptionalKey),
     Index(None, "scan_time", "scan_id"),
     Index(None, "category", "scan_time", "scan_id"),
 )
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("scan_id", KEY, ForeignKey("gaps.scan_id", ondelete="CASCADE"), primary_key=True),
+    Column("replay_id", KEY, nullable=False),
+    Column("closed_in", OptionalKey),
+    # A product that is deleted finds nothing any more.
+    Column("product_id", OptionalKey, ForeignKey("products.product_id", ondelete="SET NULL"), index=True),
+    Column("found", Boolean, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("index_time", UtcTime),
+    Column("replay_time", UtcTime, nullable=False),
+)
+"""Which run replayed a gap last; what that came to, or, of a closed gap, what the run that `closed_in` it came to."""
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("replay_id", KEY, primary_key=True),
+    Column("category", String(32), primary_key=True),
+    Column("update_time", UtcTime, nullable=False),
+    Column("gaps", Integer, nullable=False),
+    Column("without_crop", Integer, nullable=False),
+    Column("replayed", Integer, nullable=False),
+    Column("found", Integer, nullable=False),
+    Column("closed", Integer, nullable=False),
+    Index(None, "update_time", "replay_id", "category"),
+)
+"""Counts only, so they stay when the scans are erased."""
 
 feedback = Table(
     "feedback",
@@ -265,6 +298,7 @@ operations = Table(
     Column("offers_closed", BigInteger, nullable=False, server_default="0"),
     Column("offers_reopened", BigInteger, nullable=False, server_default="0"),
     Column("closing_refused", Text, nullable=False, server_default=""),
+    Column("pictures_uri", Text, nullable=False, server_default=""),
     Index(None, "state", "create_time"),
 )
 

@@ -102,10 +102,14 @@ async def test_a_database_of_the_first_release_goes_on(database):
     async with database.write("test") as connection:
         await connection.run_sync(to, "0001")
         for statement in (
+            "INSERT INTO gaps VALUES ('g', 'toys', 0.5, '2026-01-02 03:04:05', '', '', '', '')",
             "INSERT INTO products VALUES ('p', NULL, 't', '', 'toys', '', '', '2026-01-01', '2026-01-01')",
             "INSERT INTO reference_images VALUES ('i', 'p', '', '', 1, 1, 'm@1', NULL, '2026-01-02 03:04:05', 0, '')",
         ):
             await connection.execute(text(statement))
     await migrate(database)
-    backlog = await SqlStore(database).backlog()
+    store = SqlStore(database)
+    [gap] = await store.list_gaps(before=None, limit=9)
+    assert (gap.scan_id, gap.state, gap.replay, gap.cluster_id, gap.refused_product_id) == ("g", "open", None, "", "")
+    backlog = await store.backlog()
     assert (backlog.images_pending, backlog.pending_since) == (1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -21,7 +21,8 @@ def upgrade() -> None:
         op.add_column("import_operations", sa.Column(flag, sa.Boolean(), nullable=False, server_default=sa.false()))
     for count in ("images_unchanged", "offers_closed", "offers_reopened"):
         op.add_column("import_operations", sa.Column(count, sa.BigInteger(), nullable=False, server_default="0"))
-    op.add_column("import_operations", sa.Column("closing_refused", sa.Text(), nullable=False, server_default=""))
+    for words in ("closing_refused", "pictures_uri"):
+        op.add_column("import_operations", sa.Column(words, sa.Text(), nullable=False, server_default=""))
     op.create_table(
         "image_states",
         sa.Column("image_id", KEY, nullable=False),
@@ -38,7 +39,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("image_states")
     for column in (
-        "closing_refused", "offers_reopened", "offers_closed", "images_unchanged", "force", "complete",
+        "pictures_uri", "closing_refused", "offers_reopened", "offers_closed", "images_unchanged", "force", "complete",
     ):  # fmt: skip
         op.drop_column("import_operations", column)
     op.drop_index("ix_offers_merchant_offer_id", "offers")
