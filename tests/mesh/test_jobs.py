@@ -118,11 +118,3 @@ def test_a_feed_is_cleaned_indexed_and_found(mesh: DemoMesh, settings: JobSettin
     assert stored(mesh, "cam") == camera | {image_id("cam", "odd.jpg")}, "what was rejected comes back"
     with ReviewQueue(settings.review) as queue:
         assert queue.count("open", "noise") == 0, "what was decided is not asked again"
-
-
-@pytest.mark.slow
-def test_the_import_embeds_nothing_again(mesh: DemoMesh, settings: JobSettings, feed: Path) -> None:
-    """With detector and embedder away, the prepared feed is imported all the same."""
-    folder = run(settings, feed, "third")
-    prepared = (folder.path / "report" / "feed-000000.jsonl").read_text(encoding="utf-8")
-    assert "embedder-lite0@" in prepared
