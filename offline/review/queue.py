@@ -174,11 +174,11 @@ class ReviewQueue:
             statement = update(_PROPOSALS).where(*_matching("open", kind), _PROPOSALS.c.score >= score)
             return connection.execute(statement.values(values)).rowcount
 
-    def to_apply(self, limit: int) -> list[Question]:
-        """Accepted proposals that the catalogue does not know of yet."""
+    def to_apply(self, kind: Kind, *, limit: int) -> list[Question]:
+        """Accepted proposals of a kind that the catalogue does not know of yet."""
         statement = (
             select(_PROPOSALS)
-            .where(_PROPOSALS.c.state == "accepted", _PROPOSALS.c.applied.is_(None))
+            .where(*_matching("accepted", kind), _PROPOSALS.c.applied.is_(None))
             .order_by(_PROPOSALS.c.proposal_id)
             .limit(limit)
         )

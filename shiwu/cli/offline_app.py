@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from shiwu.cli import jobs, review
-from shiwu.cli.connection import fail_clearly
+from shiwu.cli.connection import CATALOG, fail_clearly
 
 jobs_app = typer.Typer(
     no_args_is_help=True,
@@ -116,6 +116,15 @@ def _reject(proposal_ids: Ids, note: Note = "") -> None:
     """Reject proposals; they are not asked again."""
     with fail_clearly():
         review.decide(proposal_ids, note, accept=False)
+
+
+@review_app.command("apply")
+def _apply(
+    catalog: Annotated[str, typer.Option(envvar="SHIWU_CATALOG", help="host:port of the catalog.")] = CATALOG,
+) -> None:
+    """Do to the catalogue what was accepted: pictures are deleted, products become one style."""
+    with fail_clearly():
+        review.apply(catalog)
 
 
 @review_app.command("accept-above")

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from offline.jobs.settings import JobSettings
+from offline.review.applying import apply_accepted
 from offline.review.proposals import KINDS, Kind
 from offline.review.queue import DecidedError, Question, ReviewQueue, State, UnknownProposalError
-from shiwu.cli.connection import InputError
+from shiwu.cli.connection import InputError, connected
 
 STATES: Sequence[State] = ("open", "accepted", "rejected")
 
@@ -55,6 +56,13 @@ def accept_above(score: float, kind: str) -> None:
     """Accepts all open proposals of a kind that are as sure as this."""
     with _queue() as queue:
         Console().print(f"{queue.accept_above(score, _kind(kind)):,} accepted")
+
+
+def apply(catalog: str) -> None:
+    """Does to the catalogue what was accepted."""
+    with _queue() as queue, connected(catalog) as channel:
+        counts = apply_accepted(queue, channel)
+    Console().print(", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "nothing to apply")
 
 
 @contextmanager

@@ -19,10 +19,13 @@ from offline.jobs.engine import Engine
 from offline.jobs.folder import JobFolder
 from offline.jobs.known import JOBS
 from offline.jobs.settings import JobSettings
+from offline.review.applying import apply_accepted
+from offline.review.proposals import Proposal
 from offline.review.queue import ReviewQueue
 from shiwu.chassis.settings import ClientSettings
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
+from shiwu.v1.catalog_resources_pb2 import Product
 from tests import demo_mesh
 from tests.demo_mesh import DemoMesh, eventually
 
@@ -85,9 +88,9 @@ def stored(mesh: DemoMesh, product: str) -> set[str]:
     return {image.image_id for image in answer.reference_images}
 
 
-def category(mesh: DemoMesh, product: str) -> str:
+def product(mesh: DemoMesh, product_id: str) -> Product:
     with grpc.insecure_channel(mesh.mesh.layout.target("catalog")) as channel:
-        return CatalogServiceStub(channel).GetProduct(pb.GetProductRequest(product_id=product), timeout=10).category
+        return CatalogServiceStub(channel).GetProduct(pb.GetProductRequest(product_id=product_id), timeout=10)
 
 
 def imported(folder: JobFolder) -> tuple[int, int]:
@@ -102,7 +105,7 @@ def test_a_feed_is_cleaned_indexed_and_found(mesh: DemoMesh, settings: JobSettin
     camera = {image_id("cam", f"{CAMERA}-{seed}.jpg") for seed in range(4)}
     assert stored(mesh, "cam") == camera, "neither the duplicate nor the chair"
     assert len(stored(mesh, "shoe")) == 4
-    assert category(mesh, "shoe") == "shoes"
+    assert product(mesh, "shoe").category == "shoes"
     answer = mesh.scan(mesh.photo(CAMERA, seed=9))
     assert answer.styles[0].products[0].product.product_id == "cam"
     assert (folder.path / "report" / "noise.jpg").stat().st_size > 1000
@@ -118,3 +121,21 @@ def test_a_feed_is_cleaned_indexed_and_found(mesh: DemoMesh, settings: JobSettin
     assert stored(mesh, "cam") == camera | {image_id("cam", "odd.jpg")}, "what was rejected comes back"
     with ReviewQueue(settings.review) as queue:
         assert queue.count("open", "noise") == 0, "what was decided is not asked again"
+
+
+@pytest.mark.slow
+def test_what_is_accepted_is_done_to_the_catalogue_once(mesh: DemoMesh, settings: JobSettings, feed: Path) -> None:
+    run(settings, feed, "applied")
+    gone = image_id("shoe", f"{SHOE}-3.jpg")
+    wrong = Proposal("noise", {"image_id": gone, "product_id": "shoe"}, 1.0, {})
+    same = Proposal("merge", {"product_ids": ["cam", "nowhere", "shoe"]}, 1.0, {})
+    with ReviewQueue(settings.review) as queue, grpc.insecure_channel(mesh.mesh.layout.target("catalog")) as channel:
+        queue.add([wrong, same], "test")
+        for proposal in (wrong, same):
+            queue.decide(proposal.proposal_id, accept=True, by="tester")
+        assert apply_accepted(queue, channel) == {"noise": 1, "merge": 1}
+        assert apply_accepted(queue, channel) == {}
+    assert gone not in stored(mesh, "shoe")
+    styles = {product(mesh, name).style_id for name in ("cam", "shoe")}
+    assert len(styles) == 1
+    assert styles != {""}

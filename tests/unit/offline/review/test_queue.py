@@ -71,10 +71,10 @@ def test_a_rule_accepts_what_is_sure(queue):
     queue.decide(noise("c").proposal_id, accept=False, by="mei")
     assert queue.accept_above(0.8, "noise") == 1
     assert queue.get(noise("b").proposal_id).decided_by == "rule: noise with a score of at least 0.8"
-    waiting = queue.to_apply(10)
+    waiting = queue.to_apply("noise", limit=10)
     assert [question.proposal for question in waiting] == [noise("b", 0.9)]
     queue.mark_applied([noise("b").proposal_id])
-    assert queue.to_apply(10) == []
+    assert queue.to_apply("noise", limit=10) == []
 
 
 def test_the_same_question_twice_in_one_go_is_one(queue):
