@@ -15,8 +15,8 @@ from services.catalog.sql import tables
 from services.catalog.sql.database import Database, violated
 from services.catalog.sql.fulltext import FullText
 from services.catalog.sql.rows import Rows
-from services.catalog.words import query_words
 from shiwu.chassis.errors import NotFoundError
+from shiwu.words import query_words
 
 _ROWS = Rows(tables.articles, Article, "article_id", "article")
 _NUMBER = tables.articles.c.number

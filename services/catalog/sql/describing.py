@@ -14,7 +14,7 @@ from services.catalog.sql.articles import ARTICLES, complete
 from services.catalog.sql.database import Database
 from services.catalog.sql.fulltext import FullText
 from services.catalog.sql.products import OFFERS, PRODUCTS, STYLES
-from services.catalog.words import title_words
+from shiwu.words import title_words
 
 # The statements are put together once: SQLAlchemy takes longer for that than SQLite for running them.
 _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)

@@ -1,4 +1,4 @@
-"""Full-text lookup of articles by SQLite's FTS5 and PostgreSQL's tsvector, over the same words (words.py).
+"""Full-text lookup of articles by SQLite's FTS5 and PostgreSQL's tsvector, over the same words (shiwu.words).
 
 Both keep the table `article_terms`, made by the migrations: not a part of `metadata`, because each is written in its
 database's own way.
@@ -13,7 +13,7 @@ from typing import Protocol
 from sqlalchemy import Float, Integer, Subquery, column, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.catalog.words import index_words
+from shiwu.words import index_words
 
 TABLE = "article_terms"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.words import index_words, query_words, stem, title_words
+from shiwu.words import index_words, query_words, stem, title_words
 
 
 @pytest.mark.parametrize(
