@@ -1,0 +1,1 @@
+"""Filling the catalogue, and knowing what is missing in it."""
