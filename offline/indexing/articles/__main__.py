@@ -2,6 +2,8 @@
 
 import: articles of a file (JSON lines or a MediaWiki XML dump; plain, gz or bz2) into the catalogue. What is as it was
 is not written; a run that was stopped goes on where it was; what cannot be used is told in problems.jsonl.
+link: the catalogue's articles to the products that they are about. Likely links are written, with their scores;
+doubtful ones are kept for people in proposals.jsonl.
 
 Exits with 1 when there were problems, with 2 when the job cannot be done.
 """
@@ -21,6 +23,8 @@ except ModuleNotFoundError:
 
 from offline.indexing.articles.catalogue import Catalogue
 from offline.indexing.articles.importing import import_file
+from offline.indexing.articles.link_job import link_articles
+from offline.indexing.articles.linking import RULE, read_rule
 from offline.indexing.articles.reading import ReadSettings
 from shiwu.categories import CATEGORIES
 from shiwu.chassis.channel import connect
@@ -49,7 +53,8 @@ async def _run(options: argparse.Namespace) -> int:
         msg = f"the key would travel to {options.catalog} in the clear; name the CA of its certificate with --ca"
         raise ValueError(msg)
     async with connect(ClientSettings(target=options.catalog, tls=tls)) as channel:
-        return await _import(options, Catalogue(channel, key=key))
+        command = _import if options.command == "import" else _link
+        return await command(options, Catalogue(channel, key=key))
 
 
 async def _import(options: argparse.Namespace, catalogue: Catalogue) -> int:
@@ -62,6 +67,13 @@ async def _import(options: argparse.Namespace, catalogue: Catalogue) -> int:
     if ledger.counts["problems"]:
         print(f"what was wrong: {ledger.problems}")
     return 1 if ledger.counts["problems"] else 0
+
+
+async def _link(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    counts = await link_articles(catalogue, options.work, read_rule(options.rule))
+    print(", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    print(f"links with their reasons, and proposals: {options.work}")
+    return 0
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -82,6 +94,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     imports.add_argument("--work", type=Path, help="folder of progress and problems; unset: build/articles/FILE")
     imports.add_argument("--namespaces", type=int, nargs="+", default=[0], help="of a dump; 0 are the articles")
     imports.add_argument("--category", choices=CATEGORIES, default="", help="of articles that name none")
+    links = commands.add_parser("link", parents=[reached], help="link the catalogue's articles to its products")
+    links.add_argument("--work", type=Path, default=Path("build/articles/links"), help="folder of links and proposals")
+    links.add_argument("--rule", type=Path, default=RULE, help="weights and thresholds")
     return parser.parse_args(arguments)
 
 

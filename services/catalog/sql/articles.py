@@ -44,7 +44,7 @@ class Articles:
             with _ROWS.references_kept(values):
                 result = await connection.execute(insert(tables.articles).values(values).returning(_NUMBER))
             number = result.scalar_one()
-            await self._full_text.put(connection, number, article.title, article.body)
+            await connection.run_sync(self._full_text.put, number, article.title, article.body)
             await _link(connection, number, article.product_ids, article.product_scores)
             return _ROWS.as_written(article, values)
 
@@ -66,7 +66,7 @@ class Articles:
         statement = ARTICLES.join(hits, hits.c.number == _NUMBER).order_by(hits.c.rank, _ROWS.key_column)
         async with self._database.read("search_articles") as connection:
             return await connection.run_sync(
-                read_articles, statement.offset(offset).limit(limit), words=self._full_text.all_of(words)
+                read_articles, statement.offset(offset).limit(limit), **self._full_text.all_of(words)
             )
 
     async def update_article(self, article_id: str, changes: Mapping[str, object]) -> Article:
@@ -74,7 +74,7 @@ class Articles:
         async with self._database.write("update_article") as connection:
             article = await _ROWS.update(connection, article_id, values)
             number = await _number(connection, article_id)
-            await self._full_text.put(connection, number, article.title, article.body)
+            await connection.run_sync(self._full_text.put, number, article.title, article.body)
             if "product_ids" in changes:
                 await connection.execute(
                     delete(tables.article_products).where(tables.article_products.c.number == number)

@@ -81,7 +81,7 @@ class Describing:
         if len(rows) < most and words:
             matching = self._full_text.any_in_title(words)
             categories = [product.category, ""]
-            rows += connection.execute(self._alike, {"words": matching, "categories": categories, "most": most})
+            rows += connection.execute(self._alike, {**matching, "categories": categories, "most": most})
         once = {row.number: row for row in rows}
         return complete(connection, list(once.values())[:most])
 

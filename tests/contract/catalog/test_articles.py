@@ -40,6 +40,7 @@ async def found(store, query, **window):
         ("运动鞋", ["history"]),
         ("咖啡", ["history"]),  # in the midst of a row of characters
         ("鞋", ["history"]),
+        ("跑步鞋從橡膠", ["history"]),  # in traditional characters
         ("鞋动", []),  # not in this order
         ("跑步 coffee", []),
         ("zebra", []),
@@ -49,6 +50,17 @@ async def found(store, query, **window):
 )
 async def test_words_find_articles(articles, query, wanted):
     assert await found(articles, query) == wanted
+
+
+async def test_the_article_that_is_called_so_comes_first(store):
+    for number in range(30):
+        await store.create_article(Article(f"a{number}", f"Camera {number}", "camera " * 5))
+    long = "An instrument for pictures, with a lens and a shutter. " * 100
+    await store.create_article(Article("the", "Cameras", long))
+    assert (await found(store, "camera"))[0] == "the"
+    await store.create_product(Product("p", "Camera", "appliances"))
+    _, articles = await store.describe(["p"], max_articles=3)
+    assert articles[0].article_id == "the"
 
 
 @pytest.mark.parametrize(

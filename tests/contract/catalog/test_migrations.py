@@ -92,7 +92,10 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database, monkeypatc
 
 
 async def test_a_database_of_the_first_release_goes_on(database):
-    """Its pictures have no time of their last change; those that wait have waited since they were added."""
+    """Its pictures have no time of their last change; those that wait have waited since they were added.
+
+    Its articles are found by today's words, and people have said what they are about.
+    """
 
     def to(connection: Connection, revision: str) -> None:
         config = migrating._config()
@@ -103,9 +106,13 @@ async def test_a_database_of_the_first_release_goes_on(database):
         await connection.run_sync(to, "0001")
         for statement in (
             "INSERT INTO products VALUES ('p', NULL, 't', '', 'toys', '', '', '2026-01-01', '2026-01-01')",
+            "INSERT INTO articles VALUES (7, 'a', '相機', 'A body', '', '', '2026-01-02')",
+            "INSERT INTO article_products (product_id, number, position) VALUES ('p', 7, 0)",
             "INSERT INTO reference_images VALUES ('i', 'p', '', '', 1, 1, 'm@1', NULL, '2026-01-02 03:04:05', 0, '')",
         ):
             await connection.execute(text(statement))
     await migrate(database)
     backlog = await SqlStore(database).backlog()
     assert (backlog.images_pending, backlog.pending_since) == (1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    (article,) = await SqlStore(database).search_articles("相机", offset=0, limit=5)
+    assert (article.article_id, article.product_ids, article.product_scores) == ("a", ("p",), ())
