@@ -110,8 +110,8 @@ node_modules/.package-lock.json: package-lock.json
 # Pins what pyproject.toml asks for.
 COMPILE = $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:
-	$(COMPILE) --extra cpu --extra embedded --extra postgres -o requirements/serve.txt pyproject.toml
-	$(COMPILE) --extra cpu --extra embedded --extra postgres --extra tracing --extra train --extra export --extra triton --extra articles --extra clean --extra dev \
+	$(COMPILE) --extra cpu --extra embedded --extra postgres --extra jobs -o requirements/serve.txt pyproject.toml
+	$(COMPILE) --extra cpu --extra embedded --extra postgres --extra tracing --extra train --extra export --extra triton --extra jobs --extra articles --extra crawl --extra dev \
 	  -c requirements/serve.txt -o requirements/dev.txt pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements/dev.txt
 

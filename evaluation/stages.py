@@ -10,8 +10,6 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from services.catalog import pictures as stocking
-from services.catalog.peers import EmbeddingModel, FoundObject
 from services.catalog.resources import Article, Description
 from services.catalog.sql import SqlStore
 from services.classifier.voting import Neighbour, vote
@@ -46,6 +44,8 @@ from shiwu.inference.manifest import (
 from shiwu.inference.opening import open_model
 from shiwu.vision.decode import Limits, decode
 from shiwu.vision.resize import Image
+from shiwu.wire import pictures as stocking
+from shiwu.wire.models import EmbeddingModel, FoundObject
 
 Facts = tuple[list[Description], list[Article]]
 
@@ -159,7 +159,7 @@ class Stages:
         detection = await self.detector.detect(shrunk(pixels, _DETECTOR_SIZE), seconds=60)
         objects = [FoundObject(each.box, each.score, each.categories[0][0]) for each in detection.objects]
         how = self.embedder.model
-        model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size)
+        model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size, how.dimension)
         crop = stocking.crop_for(pixels, stocking.main_product(objects, category or ""), model)
         return (await self.embedder.embed([crop], how, seconds=60))[0]
 

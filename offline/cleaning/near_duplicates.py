@@ -36,10 +36,11 @@ def near_pairs(hashes: NDArray[np.uint64], radius: int) -> Pairs:
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def near_pairs_in(hashes: NDArray[np.uint64], radius: int, chunk: int) -> Pairs:
+def near_pairs_in(hashes: NDArray[np.uint64], radius: int, chunk: int, slice_of: tuple[int, int] = (0, 1)) -> Pairs:
     """Those pairs that agree in a chunk and in none before it: the three chunks' pairs together are all, each once.
 
-    What a machine of several does: it needs all hashes, 8 bytes each, but never sees the others' pairs.
+    What a machine of several does: it needs all hashes, 8 bytes each, but never sees the others' pairs. slice_of: which
+    of how many slices of the chunk's work to do; together they give all of its pairs, each once.
     """
     if not 0 <= radius <= MAX_RADIUS:
         msg = f"a radius of 0 to {MAX_RADIUS} bits is expected, not {radius}"
@@ -55,7 +56,9 @@ def near_pairs_in(hashes: NDArray[np.uint64], radius: int, chunk: int) -> Pairs:
         [sum(1 << bit for bit in bits) for n in range(allowed + 1) for bits in combinations(range(width), n)], np.int64
     )
     # In the order of their keys, neighbours in the work look at neighbours in the table.
-    blocks = [(low, min(low + _BLOCK, len(hashes))) for low in range(0, len(hashes), _BLOCK)]
+    part, parts = slice_of
+    begin, end = len(hashes) * part // parts, len(hashes) * (part + 1) // parts
+    blocks = [(low, min(low + _BLOCK, end)) for low in range(begin, end, _BLOCK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(
             lambda block: _search(table, order, keys[order], starts, flips, radius, allowed, chunk, *block), blocks

@@ -1,1 +1,1 @@
-"""Filling the catalogue, and knowing what is missing in it."""
+"""Growing the catalogue: what to import, and what imports have changed for those who scan."""

@@ -22,7 +22,6 @@ from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
 from services.catalog.metrics import CatalogMetrics
 from services.catalog.operations_servicer import OperationsService
-from services.catalog.peers_grpc import GrpcDetector, GrpcEmbedder
 from services.catalog.picture_sources import PictureSource
 from services.catalog.reembedding import Reembedding, sources
 from services.catalog.servicer import CatalogService
@@ -43,6 +42,7 @@ from shiwu.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2 import DescribeShardsRequest, DropModelRequest, ServeModelRequest
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
+from shiwu.wire.models import GrpcDetector, GrpcEmbedder
 
 if TYPE_CHECKING:  # generated for type checkers only
     from shiwu.v1.search_pb2_grpc import SearchServiceAsyncStub

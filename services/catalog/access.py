@@ -25,7 +25,7 @@ _METHODS: Final = {
     _WRITE: (
         "CreateProduct UpdateProduct CreateStyle UpdateStyle CreateArticle UpdateArticle "
         "CreateOffer UpdateOffer DeleteOffer CreateReferenceImage DeleteReferenceImage "
-        "ReindexReferenceImages ImportProducts"
+        "ReindexReferenceImages ImportProducts ClusterGaps RecordReplays ListCoverage"
     ),
     # What takes other things with it and cannot be written again; and what people photographed.
     _ADMIN: "DeleteProduct DeleteStyle DeleteArticle ListGaps",

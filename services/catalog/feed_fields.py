@@ -10,10 +10,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from services.catalog.currencies import CURRENCIES
-from services.catalog.feed_reading import FieldError, Record
-from services.catalog.google_taxonomy import category_of
+from services.catalog.feed_records import FieldError, Record
 from shiwu.categories import CATEGORIES
 from shiwu.chassis.errors import InvalidInputError
+from shiwu.google_taxonomy import category_of
 from shiwu.wire.ids import check_id
 
 _AMOUNT: Final = re.compile(r"(?:[0-9]{1,12}|[0-9]{1,3}(?:,[0-9]{3}){1,3})(?:\.[0-9]{1,9})?")

@@ -32,20 +32,25 @@ class Survey:
     """Hashes of the keys that occur in more than one row."""
 
 
+def fingerprint(path: Path) -> str:
+    """SHA-256 of the file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def survey(path: Path, feed: Feed) -> Survey:
     """Reads the whole feed once. Raises FeedError."""
     rows = 0
     hashes = array("Q")
+    sha256 = fingerprint(path)
     with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
         feed.check(file)
         file.seek(0)
         for record in read_records(file, feed.format):
             rows += 1
             if not isinstance(record, RowProblem):
                 keys = row_keys(record, feed.default_merchant)
-                hashes.extend(_hash(key) for key in (keys.product, keys.style, keys.merchant, keys.offer) if key)
+                hashes.extend(key_hash(key) for key in (keys.product, keys.style, keys.merchant, keys.offer) if key)
     if not rows:
         msg = "the feed has no rows; expected at least one"
         raise FeedError(msg)
@@ -57,7 +62,8 @@ def _repeated(hashes: array[int]) -> frozenset[int]:
     return frozenset(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]).tolist())
 
 
-def _hash(key: str) -> int:
+def key_hash(key: str) -> int:
+    """64 bits of a key."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest())
 
 
@@ -75,7 +81,7 @@ class Repeats:
 
     def _first(self, key: str, line: int) -> int:
         """The earlier line with this key; 0 if there is none."""
-        if not key or _hash(key) not in self._repeated:
+        if not key or key_hash(key) not in self._repeated:
             return 0
         first = self._lines.setdefault(key, line)
         return first if first != line else 0

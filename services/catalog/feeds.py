@@ -1,6 +1,6 @@
 """Product feeds: what their columns mean. Pure: reads what it is given, knows neither network nor database.
 
-Two kinds of columns are understood, by the header (in JSON lines by each line's keys):
+Two kinds of columns are understood, by the header (in JSON lines and XML by each row's own):
 
 - our own: product_id title category [style_id style_title brand description gtin images image merchant price currency
   url available offer_id]. `images` (or `image`) is a JSON list or separated by "|".
@@ -14,21 +14,17 @@ Several rows may have the same product: each adds an offer of another merchant; 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import IO, Final
 
 from services.catalog import feed_fields as fields
 from services.catalog.feed_lines import FeedError
-from services.catalog.feed_reading import (
-    FeedFormat,
-    FieldError,
-    Record,
-    read_header,
-    read_records,
-)
+from services.catalog.feed_reading import FeedFormat, read_header, read_records
+from services.catalog.feed_records import FieldError, Record
+from services.catalog.prepared import Prepared, prepared
 from services.catalog.resources import Offer, Product, RowProblem, Style
 
 _PRICE: Final = "price"
@@ -52,6 +48,8 @@ class FeedRow:
     """Paths relative to the feed, or http and https addresses; each once."""
     image_field: str
     """The column that they came from, for reports."""
+    prepared: Mapping[str, Prepared] = field(default_factory=dict)
+    """By the image, what was made of it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Feed:
     def check(self, file: IO[bytes]) -> None:
         """Raises FeedError if the header does not fit: what is missing, and what was found instead."""
         columns = read_header(file, self.format)
-        if self.format == "jsonl":
+        if columns is None:
             return
         if missing := _missing(columns):
             found = ", ".join(column for column in columns if column) or "none"
@@ -135,7 +133,7 @@ def _own_row(record: Record, default_merchant: str, now: datetime) -> FeedRow:
     offer = _offer(record, product_id, default_merchant, cost, url_column="url", available=available)
     image_field = "images" if "images" in record.values else "image"
     images = fields.check_distinct(image_field, fields.pictures(record, image_field, "|"))
-    return FeedRow(record, product, style, offer, images, image_field)
+    return FeedRow(record, product, style, offer, images, image_field, prepared(record, images))
 
 
 def _google_row(record: Record, default_merchant: str, now: datetime) -> FeedRow:
@@ -182,6 +180,18 @@ def _offer(
         raise FieldError(_MERCHANT, "is empty, but there is a price; expected who asks it, or default_merchant")
     amount, currency = cost
     return Offer(offer_id or _offer_id(product_id, merchant), product_id, merchant, amount, currency, url, available)
+
+
+def named_offer(record: Record, default_merchant: str) -> tuple[str, str] | None:
+    """The merchant and the id of the offer that a row is about, be the row otherwise good or bad; None: of none."""
+    values = record.values
+    product_id = values.get("product_id") or values.get("id")
+    merchant = values.get("merchant") or default_merchant
+    if not (isinstance(product_id, str) and isinstance(merchant, str) and merchant):
+        return None
+    if not (values.get(_PRICE) or ("product_id" not in values and values.get("sale_price"))):
+        return None
+    return merchant, str(values.get("offer_id") or _offer_id(product_id, merchant))
 
 
 def _merchant(record: Record, default_merchant: str) -> str:

@@ -1,30 +1,21 @@
-"""Fetches pictures from merchants' web servers, without letting a feed reach into our own network.
-
-A feed is foreign data: an address in it may name, or redirect to, or resolve to, a host that only we can reach
-(SSRF). So the check is where the connection is made: a host name is resolved once, all of its addresses must be
-public, and the connection goes to exactly the address that was checked; redirects and reconnections pass there too.
-What address a number, however written, a wide character or a zone means is not guessed from the text: what the
-resolver makes of it is checked.
-"""
+"""Fetches pictures from merchants' web servers."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import httpcore
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
-from services.catalog.public_addresses import IpAddress, is_public
+from shiwu.chassis.public_http import WEB_PORTS, ForbiddenAddressError, Resolver, public_client
 
-Resolver = Callable[[str, int], Awaitable[list[IpAddress]]]
-
+_MOST: Final = 1000
+"""Characters of a validator that is kept."""
 _RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -46,8 +37,24 @@ class FetchSettings(BaseModel):
     connections: int = Field(16, ge=1)
     allowed_networks: tuple[IPvAnyNetwork, ...] = ()
     """Networks that may be reached although they are not public, at any port, like ["10.1.0.0/16"]."""
-    ports: tuple[int, ...] = (80, 443, 8080, 8443)
-    """Ports of the web; others, where mail servers and the like listen, are not talked to."""
+    ports: tuple[int, ...] = WEB_PORTS
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server calls the state of a file (RFC 9110, 8.8), for asking later whether it has changed."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer."""
+
+    data: bytes | None
+    """None: the file is as it was."""
+    validators: Validators = Validators()
 
 
 class Fetcher:
@@ -55,16 +62,16 @@ class Fetcher:
 
     def __init__(self, settings: FetchSettings, resolve: Resolver | None = None) -> None:
         self._settings = settings
-        self._client = httpx.AsyncClient(
-            transport=_GuardedTransport(settings, resolve or _resolve),
+        self._client = public_client(
+            allowed_networks=settings.allowed_networks,
+            ports=settings.ports,
+            connections=settings.connections,
+            resolve=resolve,
             timeout=settings.timeout_seconds,
             max_redirects=settings.max_redirects,
             follow_redirects=True,
-            trust_env=False,  # a proxy would resolve names itself, past the guard
             # identity: what unpacks to gigabytes is not for us
             headers={"accept": "image/*", "accept-encoding": "identity", "user-agent": "shiwu-catalog/1"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none: merchants come one after the other
-            event_hooks={"request": [_refuse_passwords]},
         )
 
     async def __aenter__(self) -> Self:
@@ -81,12 +88,19 @@ class Fetcher:
 
     async def fetch(self, url: str) -> bytes:
         """The picture at an http or https address. Raises FetchError, which says why not."""
+        fetched = await self.fetch_if_changed(url, Validators())
+        return fetched.data or b""  # never None: only who names a state is told that it is the same
+
+    async def fetch_if_changed(self, url: str, known: Validators) -> Fetched:
+        """The picture, unless the server says that it is in the state `known`. Raises FetchError."""
         for attempt in range(1, self._settings.attempts + 1):
             try:
                 async with asyncio.timeout(self._settings.timeout_seconds):
-                    return await self._fetch(url)
+                    return await self._fetch(url, known)
             except _TransientError as error:
                 problem = str(error)
+            except ForbiddenAddressError as error:
+                raise FetchError(str(error)) from error
             except TimeoutError:
                 problem = f"did not answer within {self._settings.timeout_seconds:g} s"
             except httpx.TooManyRedirects as error:
@@ -102,8 +116,15 @@ class Fetcher:
         msg = f"{problem} ({self._settings.attempts} tries)"
         raise FetchError(msg)
 
-    async def _fetch(self, url: str) -> bytes:
-        async with self._client.stream("GET", url) as response:
+    async def _fetch(self, url: str, known: Validators) -> Fetched:
+        names = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
+        conditions = {name: value for name, value in names.items() if value}
+        async with self._client.stream("GET", url, headers=conditions) as response:
+            if response.history and conditions:
+                # The state is another address's: what is there now may be older than that, and yet another picture.
+                return await self._fetch(url, Validators())
+            if response.status_code == httpx.codes.NOT_MODIFIED and conditions:
+                return Fetched(None, known)
             if response.status_code in _RETRIED:
                 msg = f"was answered with status {response.status_code}"
                 raise _TransientError(msg)
@@ -117,7 +138,7 @@ class Fetcher:
             if (coding := response.headers.get("content-encoding", "identity").lower()) != "identity":
                 msg = f"is sent with the content encoding {coding[:50]!r}; expected none"
                 raise FetchError(msg)
-            return await self._body(response)
+            return Fetched(await self._body(response), _validators(response))
 
     async def _body(self, response: httpx.Response) -> bytes:
         limit = self._settings.max_bytes
@@ -138,67 +159,18 @@ class _TransientError(Exception):
     """Worth another try."""
 
 
-class _GuardedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport on a connection pool of ours, since httpx offers no other place for a network backend."""
-
-    def __init__(self, settings: FetchSettings, resolve: Resolver) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
-            max_connections=settings.connections,
-            keepalive_expiry=5.0,
-            network_backend=_GuardedBackend(settings.allowed_networks, settings.ports, resolve),
-        )
-
-
-class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses only, at ports of the web."""
-
-    def __init__(self, allowed: Sequence[Any], ports: Sequence[int], resolve: Resolver) -> None:
-        self._allowed = allowed
-        self._ports = ports
-        self._resolve = resolve
-        self._backend = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 (httpcore's own)
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            addresses = await self._resolve(host, port)
-        except OSError as error:
-            msg = f"the host {host} has no address"
-            raise httpcore.ConnectError(msg) from error
-        for address in addresses:
-            if any(address in network for network in self._allowed if network.version == address.version):
-                continue
-            if not is_public(address):
-                msg = f"the host {host} is at {address}, which is not a public address"
-                raise FetchError(msg)
-            if port not in self._ports:
-                msg = f"is at port {port} of {host}; expected one of {', '.join(map(str, self._ports))}"
-                raise FetchError(msg)
-        failure: Exception = httpcore.ConnectError(f"the host {host} has no address")
-        for address in addresses:
-            try:
-                return await self._backend.connect_tcp(str(address), port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+def _validators(response: httpx.Response) -> Validators:
+    """Those to keep: none of an address that redirects, and no time at which the file might have changed once more."""
+    if response.history:
+        return Validators()
+    etag, modified, date = (response.headers.get(name, "") for name in ("etag", "last-modified", "date"))
+    try:
+        settled = parsedate_to_datetime(date) - parsedate_to_datetime(modified) > timedelta(seconds=1)
+    except (TypeError, ValueError):
+        settled = False
+    return Validators(etag if _keepable(etag) else "", modified if settled and _keepable(modified) else "")
 
 
-async def _refuse_passwords(request: httpx.Request) -> None:
-    if request.url.userinfo:
-        msg = "holds a user name or password; expected an address that everybody may fetch"
-        raise FetchError(msg)
-
-
-async def _resolve(host: str, port: int) -> list[IpAddress]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)  # SOCK_STREAM
-    return list(dict.fromkeys(ipaddress.ip_address(str(sockaddr[0])) for *_, sockaddr in found))
+def _keepable(validator: str) -> bool:
+    """Whether it can be stored, and be sent back."""
+    return len(validator) <= _MOST and validator.isascii() and validator.isprintable()

@@ -13,16 +13,18 @@ from typing import TypeVar, cast
 
 import structlog
 
+from services.catalog.closing import Closing, names_of, refusal
 from services.catalog.feed_batches import batches, image_ids
 from services.catalog.feed_lines import FeedError
-from services.catalog.feed_reading import FeedFormat, printable
+from services.catalog.feed_reading import FeedFormat
+from services.catalog.feed_records import printable
 from services.catalog.feed_survey import Survey, survey
 from services.catalog.feeds import Feed
 from services.catalog.fetching import Fetcher
 from services.catalog.import_settings import ImportSettings
 from services.catalog.importing import Importer
 from services.catalog.ingest import Ingest
-from services.catalog.picture_sources import PictureSource, locate_feed
+from services.catalog.picture_sources import PictureSource, locate_feed, locate_folder
 from services.catalog.resources import Batch, Operation, Progress, State
 from services.catalog.row_pictures import RowPictures
 from services.catalog.store import CatalogStore
@@ -150,11 +152,16 @@ class ImportRun:
             progress = Progress(self._id, self._owner, rows_done=rows.end, problems=tuple(rows.problems))
             images = await self._patiently(lambda: importer.write(rows.entries, progress))  # noqa: B023
             await self._patiently(lambda: self._tools.ingest.index(images, self._id))  # noqa: B023
-        return await self._verify(path, feed)
+        index_time = await self._verify(path, feed)
+        if self._operation.complete:
+            await self._close(path, feed, found)
+        return index_time
 
     def _importer(self, path: Path) -> Importer:
         tools = self._tools
-        source = PictureSource(path.parent, self._settings.roots, tools.fetcher, tools.limits.max_bytes)
+        uri = self._operation.pictures_uri
+        folder = locate_folder(uri, self._settings.roots) if uri else path.parent
+        source = PictureSource(folder, self._settings.roots, tools.fetcher, tools.limits.max_bytes)
         reader = RowPictures(tools.ingest, source, tools.limits, at_once=self._settings.pictures_at_once)
         return Importer(tools.store, tools.ingest, reader)
 
@@ -177,6 +184,19 @@ class ImportRun:
             if repaired:
                 self._log.info("indexed again what the index did not have", images=repaired)
         return datetime.now(UTC)
+
+    async def _close(self, path: Path, feed: Feed, found: Survey) -> None:
+        """Closes what the feed does not name. From here on the import is not cancelled but for what does not answer."""
+        closing = Closing(self._store, await asyncio.to_thread(names_of, path, feed, found.sha256))
+        suspicious = {} if self._operation.force else await self._patiently(closing.suspicious)
+        if self._stop.is_set():
+            raise _CancelledError
+        before = self._operation.create_time or datetime.now(UTC)
+        progress = Progress(self._id, self._owner)
+        await self._patiently(lambda: closing.close(suspicious, progress, changed_before=before))
+        if refused := refusal(suspicious):
+            report = Progress(self._id, self._owner, closing_refused=refused)
+            await self._patiently(lambda: self._store.write(Batch(), report))
 
     async def _patiently(self, action: Callable[[], Awaitable[_T]]) -> _T:
         """The result of `action`, repeated while something that it needs does not answer."""

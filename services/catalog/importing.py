@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from services.catalog.feed_survey import Seen
 from services.catalog.feeds import FeedRow, image_id
-from services.catalog.ingest import Ingest, reference_image, versions_for
-from services.catalog.peers import EmbeddingModel
+from services.catalog.ingest import Ingest, reference_image
 from services.catalog.resources import Batch, Product, Progress, ReferenceImage, RowProblem, Style
-from services.catalog.row_pictures import NewPicture, RowPictures, Task
+from services.catalog.row_pictures import Known, NewPicture, RowPictures, RowRead, Task
 from services.catalog.store import CatalogStore
 from shiwu.vision.resize import Image
+from shiwu.wire.models import EmbeddingModel, versions_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,18 @@ class Importer:
         outcomes = await self._read(entries, _products(entries, stored))
         bad = [outcome for outcome in outcomes if isinstance(outcome, RowProblem)]
         good = [entry for entry, outcome in zip(entries, outcomes, strict=True) if not isinstance(outcome, RowProblem)]
-        new = [picture for outcome in outcomes if not isinstance(outcome, RowProblem) for picture in outcome]
+        read = [outcome for outcome in outcomes if not isinstance(outcome, RowProblem)]
         products = _products(good, stored)
         batch = Batch(
             styles=await self._styles(good, products),
             products=tuple(products[entry] for entry in dict.fromkeys(entry.product_id for entry in good)),
             offers=tuple(entry.row.offer for entry in good if entry.row.offer is not None),
-            images=await self._embedded(new),
+            images=await self._embedded([picture for each in read for picture in each.new]),
+            states=tuple(state for each in read for state in each.states),
         )
-        await self._store.write(batch, dataclasses.replace(progress, problems=(*progress.problems, *bad)))
+        unchanged = sum(each.unchanged for each in read)
+        problems = (*progress.problems, *bad)
+        await self._store.write(batch, dataclasses.replace(progress, problems=problems, images_unchanged=unchanged))
         return [image for entry in good for image in entry.image_ids]
 
     async def _stored_products(self, entries: Sequence[Entry]) -> dict[str, Product]:
@@ -74,12 +77,12 @@ class Importer:
         named = [entry.product_id for entry in entries if 0 < entry.seen.product < start]
         return await self._store.find_products(named) if named else {}
 
-    async def _read(
-        self, entries: Sequence[Entry], products: Mapping[str, Product]
-    ) -> list[list[NewPicture] | RowProblem]:
+    async def _read(self, entries: Sequence[Entry], products: Mapping[str, Product]) -> list[RowRead | RowProblem]:
         if not any(entry.row.images for entry in entries):
-            return [[] for _ in entries]
-        known = await self._store.find_images([image for entry in entries for image in entry.image_ids])
+            return [RowRead() for _ in entries]
+        images = await self._store.find_images([image for entry in entries for image in entry.image_ids])
+        states = await self._store.find_image_states(images) if images else {}
+        known = {key: Known(image, states.get(key)) for key, image in images.items()}
         models = await self._ingest.models()
         categories = [products[entry.product_id].category for entry in entries]
         tasks = [
@@ -113,7 +116,7 @@ class Importer:
                 picture.image_id,
                 picture.product_id,
                 picture.picture,
-                [(model, next(vectors[model])) for model, _ in picture.crops],
+                picture.vectors or [(model, next(vectors[model])) for model, _ in picture.crops],
                 uri=picture.address,
             )
             for picture in new

@@ -21,7 +21,7 @@ from services.catalog.fetching import Fetcher
 from services.catalog.import_run import ImportRun, LeaseLostError, Tools
 from services.catalog.import_settings import ImportSettings
 from services.catalog.ingest import Ingest
-from services.catalog.picture_sources import format_of, locate_feed
+from services.catalog.picture_sources import format_of, locate_feed, locate_folder
 from services.catalog.resources import Operation
 from services.catalog.store import CatalogStore
 from shiwu.chassis.errors import InvalidInputError, ServiceError
@@ -50,17 +50,41 @@ class Imports:
         self._workers: list[asyncio.Task[None]] = []
         self._runs: dict[str, ImportRun] = {}
 
-    async def start(self, *, feed_uri: str, format: FeedFormat | None = None, default_merchant: str = "") -> Operation:  # noqa: A002
-        """Adds an import to the queue. format: None: by the file's name.
+    async def start(
+        self,
+        *,
+        feed_uri: str,
+        format: FeedFormat | None = None,  # noqa: A002
+        default_merchant: str = "",
+        complete: bool = False,
+        force: bool = False,
+        pictures_uri: str = "",
+    ) -> Operation:
+        """Adds an import to the queue. format: None: by the file's name. complete, force: see closing.py.
+
+        pictures_uri: the folder that paths of pictures are relative to; empty: the feed's.
 
         InvalidInputError if the feed cannot be read, or its header does not fit.
         """
         if len(default_merchant) > _MAX_MERCHANT:
             msg = f"has {len(default_merchant)} characters; at most {_MAX_MERCHANT} are allowed"
             raise InvalidInputError(msg, field="default_merchant")
+        if force and not complete:
+            msg = "is set, but not complete; it is about what a complete feed closes"
+            raise InvalidInputError(msg, field="force")
         chosen = await asyncio.to_thread(self._check, feed_uri, format, default_merchant.strip())
+        if pictures_uri:
+            await asyncio.to_thread(locate_folder, pictures_uri, self._settings.roots)
         operation = await self._store.create_operation(
-            Operation(f"import-{uuid4().hex}", feed_uri, chosen, default_merchant.strip())
+            Operation(
+                f"import-{uuid4().hex}",
+                feed_uri,
+                chosen,
+                default_merchant.strip(),
+                complete=complete,
+                force=force,
+                pictures_uri=pictures_uri,
+            )
         )
         self._work.set()
         return operation

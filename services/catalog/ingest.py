@@ -13,12 +13,13 @@ import asyncio
 from collections.abc import Collection, Sequence
 from itertools import islice
 
-from services.catalog.peers import Detector, Embedder, EmbeddingModel, Index
-from services.catalog.pictures import Picture, crop_for, main_product
+from services.catalog.peers import Detector, Embedder, Index
 from services.catalog.resources import Batch, ReferenceImage
 from services.catalog.store import CatalogStore
 from shiwu.chassis.errors import AlreadyExistsError
 from shiwu.vision.resize import Image
+from shiwu.wire.models import EmbeddingModel, versions_for
+from shiwu.wire.pictures import Picture, crop_for, main_product
 
 _MOST = 1000
 """Images asked of the store and of search at once."""
@@ -112,21 +113,6 @@ class Ingest:
         if lost:
             await self._index.index(lost)
         return len(lost)
-
-
-def model_for(category: str, models: Sequence[EmbeddingModel]) -> EmbeddingModel:
-    """The model that embeds products of this category: the one kept for it, else the default one."""
-    return next((model for model in models if category in model.categories), models[0])
-
-
-def versions_for(category: str, models: Sequence[EmbeddingModel]) -> list[EmbeddingModel]:
-    """The model that embeds products of this category, and after it the other versions of it that the embedder runs.
-
-    While a new version takes over from an old one, pictures get a vector by each.
-    """
-    own = model_for(category, models)
-    name = own.model.partition("@")[0]
-    return [own, *(model for model in models if model.model != own.model and model.model.partition("@")[0] == name)]
 
 
 def reference_image(

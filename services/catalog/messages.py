@@ -8,11 +8,32 @@ from decimal import Decimal
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
-from services.catalog.resources import Article, Description, Gap, Offer, Product, ReferenceImage, Style
+from services.catalog.resources import (
+    Article,
+    Coverage,
+    Description,
+    Gap,
+    GapState,
+    Offer,
+    Product,
+    ReferenceImage,
+    Replay,
+    Style,
+    Verdict,
+)
 from shiwu.chassis.errors import InvalidInputError
 from shiwu.v1 import catalog_pb2, catalog_resources_pb2
 
 _NANOS = 10**9
+_STATES = {
+    GapState.OPEN: catalog_resources_pb2.GAP_STATE_OPEN,
+    GapState.CLOSED: catalog_resources_pb2.GAP_STATE_CLOSED,
+}
+_VERDICTS = {
+    None: catalog_resources_pb2.VERDICT_UNSPECIFIED,
+    Verdict.RIGHT: catalog_resources_pb2.VERDICT_RIGHT,
+    Verdict.WRONG: catalog_resources_pb2.VERDICT_WRONG,
+}
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
@@ -86,6 +107,7 @@ def offer(resource: Offer) -> catalog_resources_pb2.Offer:
         url=resource.url,
         available=resource.available,
         update_time=timestamp(resource.update_time),
+        close_time=timestamp(resource.close_time),
     )
 
 
@@ -118,4 +140,34 @@ def gap(resource: Gap) -> catalog_resources_pb2.Gap:
         scan_time=timestamp(resource.scan_time),
         crop=resource.crop,
         comment=resource.comment,
+        refused_product_id=resource.refused_product_id,
+        state=_STATES[resource.state],
+        replay=None if resource.replay is None else replay(resource.replay),
+        cluster_id=resource.cluster_id,
+        demand=resource.demand,
+        vector=resource.vector,
+        model=resource.model,
+        verdict=_VERDICTS[resource.verdict],
+        said_product_id=resource.said_product_id,
+    )
+
+
+def replay(resource: Replay) -> catalog_resources_pb2.Replay:
+    return catalog_resources_pb2.Replay(
+        replay_id=resource.replay_id,
+        product_id=resource.product_id,
+        confidence=resource.confidence,
+        model=resource.model,
+        index_time=timestamp(resource.index_time),
+        replay_time=timestamp(resource.replay_time),
+    )
+
+
+def coverage(resource: Coverage) -> catalog_resources_pb2.Coverage:
+    counts = {name: getattr(resource, name) for name in ("gaps", "without_crop", "replayed", "found", "closed")}
+    return catalog_resources_pb2.Coverage(
+        replay_id=resource.replay_id,
+        category=resource.category,
+        update_time=timestamp(resource.update_time),
+        **counts,
     )

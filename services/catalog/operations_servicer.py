@@ -27,6 +27,7 @@ _FORMATS = {
     "csv": catalog_pb2.FEED_FORMAT_CSV,
     "tsv": catalog_pb2.FEED_FORMAT_TSV,
     "jsonl": catalog_pb2.FEED_FORMAT_JSONL,
+    "xml": catalog_pb2.FEED_FORMAT_XML,
 }
 _FILTERS = {"": None, "done=true": False, "done = true": False, "done=false": True, "done = false": True}
 _MAX_ERRORS = 100
@@ -125,12 +126,20 @@ def _metadata(operation: Operation) -> catalog_pb2.ImportProductsMetadata:
             feed_uri=operation.feed_uri,
             format=_FORMATS[operation.format],
             default_merchant=operation.default_merchant,
+            complete=operation.complete,
+            force=operation.force,
+            pictures_uri=operation.pictures_uri,
         ),
         rows_total=operation.rows_total,
         rows_done=operation.rows_done,
         rows_failed=operation.rows_failed,
         create_time=_timestamp(operation.create_time),
         update_time=_timestamp(operation.update_time),
+        products_written=operation.products_written,
+        images_indexed=operation.images_indexed,
+        images_unchanged=operation.images_unchanged,
+        offers_closed=operation.offers_closed,
+        offers_reopened=operation.offers_reopened,
     )
 
 
@@ -143,6 +152,10 @@ def _response(operation: Operation, problems: list[RowProblem]) -> catalog_pb2.I
         errors_uri=Path(operation.errors_path).as_uri() if operation.errors_path else "",
         errors=[catalog_pb2.RowError(row=each.row, field=each.field, problem=each.problem) for each in problems],
         index_time=_timestamp(operation.index_time),
+        images_unchanged=operation.images_unchanged,
+        offers_closed=operation.offers_closed,
+        offers_reopened=operation.offers_reopened,
+        closing_refused=operation.closing_refused,
     )
 
 

@@ -3,37 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from shiwu.vision.resize import Image
-
-
-@dataclass(frozen=True, slots=True)
-class FoundObject:
-    """A thing in a picture."""
-
-    box: tuple[float, float, float, float]
-    """x_min, y_min, x_max, y_max in shares of the picture."""
-    score: float
-    """How sure the detector is that a product is there, 0 to 1."""
-    category: str
-    """Its most likely category."""
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingModel:
-    """A model of the embedder."""
-
-    model: str
-    """name@version."""
-    categories: tuple[str, ...]
-    """Those it is kept for; empty: all that no other model is kept for."""
-    crop_margin: float
-    """How far a crop reaches beyond its box on each side, as a share of the box's side."""
-    input_size: int
-    """Longer side of a crop, pixels, that it makes use of."""
+from shiwu.wire.models import EmbeddingModel, FoundObject
 
 
 class Detector(Protocol):

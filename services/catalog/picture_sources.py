@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 from services.catalog.feed_lines import FeedError
 from services.catalog.feed_reading import FeedFormat
-from services.catalog.fetching import Fetcher, FetchError
+from services.catalog.fetching import Fetched, Fetcher, FetchError, Validators
 
-_FORMATS: dict[str, FeedFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
+_FORMATS: dict[str, FeedFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".xml": "xml"}
 
 
 class PictureError(Exception):
@@ -25,25 +25,18 @@ class PictureError(Exception):
 
 def locate_feed(feed_uri: str, roots: Sequence[Path]) -> Path:
     """The feed's file, by a file:// URI or an absolute path. Raises FeedError if it may not or cannot be read."""
-    path = Path(_path_of(feed_uri))
-    if not path.is_absolute():
-        msg = f"{feed_uri[:500]!r} is not absolute; expected a file:// URI or an absolute path"
-        raise FeedError(msg)
-    if not roots:
-        msg = "this server imports nothing; its operator sets the folders to import from: CATALOG_IMPORTS__ROOTS"
-        raise FeedError(msg)
-    try:
-        real = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        real = path.resolve()
-        problem = error.strerror if isinstance(error, OSError) else "the symbolic links go in circles"
-        # Outside of the roots nobody is told what exists.
-        msg = f"{feed_uri[:500]!r} cannot be read: {problem}" if _within(real, roots) else _outside(feed_uri, roots)
-        raise FeedError(msg) from error
-    if not _within(real, roots):
-        raise FeedError(_outside(feed_uri, roots))
+    real = _located(feed_uri, roots)
     if not stat.S_ISREG(real.stat().st_mode):
         msg = f"{feed_uri[:500]!r} is not a file"
+        raise FeedError(msg)
+    return real
+
+
+def locate_folder(uri: str, roots: Sequence[Path]) -> Path:
+    """A folder, by a file:// URI or an absolute path. Raises FeedError if it may not or cannot be read."""
+    real = _located(uri, roots)
+    if not real.is_dir():
+        msg = f"{uri[:500]!r} is not a folder"
         raise FeedError(msg)
     return real
 
@@ -69,10 +62,14 @@ class PictureSource:
 
     async def read(self, address: str) -> bytes:
         """The file of a picture. Raises PictureError."""
+        return (await self.read_if_changed(address, Validators())).data or b""
+
+    async def read_if_changed(self, address: str, known: Validators) -> Fetched:
+        """The file of a picture, unless the web server says that it is in the state `known`. Raises PictureError."""
         if "://" not in address:
-            return await asyncio.to_thread(self._read, address)
+            return Fetched(await asyncio.to_thread(self._read, address))
         try:
-            return await self._fetcher.fetch(address)
+            return await self._fetcher.fetch_if_changed(address, known)
         except FetchError as error:
             raise PictureError(str(error)) from error
 
@@ -99,6 +96,27 @@ class PictureSource:
             msg = f"is larger than {self._max_bytes:,} bytes"
             raise PictureError(msg)
         return data
+
+
+def _located(uri: str, roots: Sequence[Path]) -> Path:
+    path = Path(_path_of(uri))
+    if not path.is_absolute():
+        msg = f"{uri[:500]!r} is not absolute; expected a file:// URI or an absolute path"
+        raise FeedError(msg)
+    if not roots:
+        msg = "this server imports nothing; its operator sets the folders to import from: CATALOG_IMPORTS__ROOTS"
+        raise FeedError(msg)
+    try:
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        real = path.resolve()
+        problem = error.strerror if isinstance(error, OSError) else "the symbolic links go in circles"
+        # Outside of the roots nobody is told what exists.
+        msg = f"{uri[:500]!r} cannot be read: {problem}" if _within(real, roots) else _outside(uri, roots)
+        raise FeedError(msg) from error
+    if not _within(real, roots):
+        raise FeedError(_outside(uri, roots))
+    return real
 
 
 def _path_of(feed_uri: str) -> str:

@@ -12,20 +12,21 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import structlog
 
-from services.catalog import pictures
+from services.catalog.feed_reading import FeedFormat
 from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
-from services.catalog.peers import EmbeddingModel
 from services.catalog.picture_sources import PictureError, PictureSource
 from services.catalog.resources import ReferenceImage
 from services.catalog.store import CatalogStore
 from shiwu.chassis.errors import DeadlineError, InvalidInputError, OverloadedError, PreconditionError, UnavailableError
 from shiwu.vision.decode import ImageError, Limits
 from shiwu.vision.resize import Image
+from shiwu.wire import pictures
+from shiwu.wire.models import EmbeddingModel
 
 T = TypeVar("T")
 _MOST = 1000
@@ -184,7 +185,7 @@ class Reembedding:
 def sources(roots: Sequence[Path], make: Callable[[Path], PictureSource]) -> list[PictureSource]:
     """Feeds name pictures relative to their own folders, so each folder under the roots that has a feed is tried."""
     folders = [
-        path.parent for root in roots for kind in ("csv", "tsv", "jsonl") for path in sorted(root.rglob(f"*.{kind}"))
+        path.parent for root in roots for kind in get_args(FeedFormat) for path in sorted(root.rglob(f"*.{kind}"))
     ]
     return [make(folder) for folder in dict.fromkeys([*folders, *roots])]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Offer:
     url: str = ""
     available: bool = False
     update_time: datetime | None = None
+    close_time: datetime | None = None
+    """When a complete feed of the merchant did not name it any more; None while it is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,39 @@ class Description:
     """Available ones first, then by currency, then the cheapest first."""
 
 
+class Verdict(StrEnum):
+    """What a user says of an answer."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+class GapState(StrEnum):
+    """Whether a gap's scan finds an accepted product by now."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What scanning a gap's crop again came to; of a closed gap, the replay that closed it."""
+
+    replay_id: str
+    """The run that replayed it last."""
+    product_id: str = ""
+    """The best product."""
+    found: bool = False
+    """Whether it was accepted as the one."""
+    confidence: float = 0.0
+    model: str = ""
+    index_time: datetime | None = None
+    replay_time: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A scan that found nothing in the catalogue."""
+    """A scan that found nothing in the catalogue, or whose answer the user called wrong."""
 
     scan_id: str
     category: str
@@ -125,15 +158,56 @@ class Gap:
     """JPEG file."""
     comment: str = ""
     vector: bytes = field(default=b"", repr=False)
-    """Little-endian float32. Empty in what the store lists."""
+    """Little-endian float32."""
     model: str = ""
+    refused_product_id: str = ""
+    """The product of the answer that the user called wrong."""
+    cluster_id: str = ""
+    demand: int = 0
+    """Set by the store: open gaps of its cluster, without those whose answer was right."""
+    replay: Replay | None = None
+    """Set by the store. None: not replayed yet."""
+    verdict: Verdict | None = None
+    """Set by the store, from the user's feedback."""
+    said_product_id: str = ""
+    """Set by the store, from the user's feedback."""
+
+    @property
+    def state(self) -> GapState:
+        closed = self.replay is not None and self.replay.found and self.replay.product_id
+        return GapState.CLOSED if closed else GapState.OPEN
 
 
-class Verdict(StrEnum):
-    """What a user says of an answer."""
+class GapPlace(NamedTuple):
+    """Where a gap stands in a list, for the page after it. A list of the newest looks at the last two only."""
 
-    RIGHT = "right"
-    WRONG = "wrong"
+    demand: int
+    cluster: str
+    """A gap without a cluster is one of its own, by its scan_id."""
+    scan_time: datetime
+    scan_id: str
+
+    @classmethod
+    def of(cls, gap: Gap) -> GapPlace:
+        return cls(gap.demand, gap.cluster_id or gap.scan_id, gap.scan_time, gap.scan_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What one replay run left in one category: counts of gaps."""
+
+    replay_id: str
+    category: str
+    update_time: datetime
+    """When the run was last heard of."""
+    gaps: int
+    without_crop: int
+    replayed: int
+    """Ever."""
+    found: int
+    """Closed."""
+    closed: int
+    """By this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +237,14 @@ class Operation:
     operation_id: str
     feed_uri: str
     format: str
-    """csv, tsv or jsonl."""
+    """csv, tsv, jsonl or xml."""
     default_merchant: str = ""
+    complete: bool = False
+    """Whether the feed is all that its merchants offer."""
+    force: bool = False
+    """Whether it closes offers however many they are."""
+    pictures_uri: str = ""
+    """Folder of its pictures' paths; empty: the feed's."""
     feed_sha256: str = ""
     """Of the feed's file when work on it began, hexadecimal: `rows_done` means nothing in another file."""
     state: State = State.RUNNING
@@ -177,6 +257,11 @@ class Operation:
     rows_failed: int = 0
     products_written: int = 0
     images_indexed: int = 0
+    images_unchanged: int = 0
+    offers_closed: int = 0
+    offers_reopened: int = 0
+    closing_refused: str = ""
+    """Why a complete feed closed nothing of some merchant, or at all."""
     errors_path: str = ""
     index_time: datetime | None = None
     create_time: datetime | None = None
@@ -199,6 +284,17 @@ class RowProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageState:
+    """What a web server calls the state of a picture's file, for asking later whether it has changed."""
+
+    image_id: str
+    sha256: str
+    """Of the file in this state, hexadecimal."""
+    etag: str
+    last_modified: str
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Rows to add or replace together. Of two with the same key the later one counts."""
 
@@ -207,6 +303,8 @@ class Batch:
     offers: tuple[Offer, ...] = ()
     images: tuple[ReferenceImage, ...] = ()
     """With their vectors; they wait for an `Indexer` afterwards."""
+    states: tuple[ImageState, ...] = ()
+    """Left out are those of pictures that are gone, or are others by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,5 +333,9 @@ class Progress:
     """None: as it was."""
     feed_sha256: str | None = None
     """None: as it was."""
+    closing_refused: str | None = None
+    """None: as it was."""
+    images_unchanged: int = 0
+    """Added to those known."""
     problems: tuple[RowProblem, ...] = ()
     """Added to those known; repeating one changes nothing. `rows_failed` follows from them."""

@@ -156,6 +156,14 @@ GAP: Final[Mapping[str, Rule]] = {
     "category": check_category,
     "confidence": share,
     "comment": text(2_000),
+    "refused_product_id": optional(check_id),
+}
+CLUSTERED_GAP: Final[Mapping[str, Rule]] = {"scan_id": check_id, "cluster_id": optional(check_id)}
+REPLAYED_GAP: Final[Mapping[str, Rule]] = {
+    "product_id": optional(check_id),
+    "found": as_is,
+    "confidence": share,
+    "model": text(200),
 }
 
 

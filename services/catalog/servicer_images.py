@@ -17,7 +17,6 @@ from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
 from services.catalog.operations_servicer import operation_message
-from services.catalog.pictures import from_message
 from services.catalog.requests import given, one_page
 from services.catalog.rules import REFERENCE_IMAGE, facts, optional, text
 from services.catalog.store import CatalogStore
@@ -26,6 +25,7 @@ from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import catalog_resources_pb2 as resources_pb
 from shiwu.vision.decode import Limits
 from shiwu.wire.ids import check_id
+from shiwu.wire.pictures import from_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,6 +36,7 @@ _FORMATS: dict[int, FeedFormat | None] = {
     pb.FEED_FORMAT_CSV: "csv",
     pb.FEED_FORMAT_TSV: "tsv",
     pb.FEED_FORMAT_JSONL: "jsonl",
+    pb.FEED_FORMAT_XML: "xml",
 }
 
 
@@ -107,5 +108,8 @@ class ImageMethods:
             feed_uri=text(4_096, 1)(request.feed_uri, "feed_uri"),
             format=_FORMATS[request.format],
             default_merchant=text(200)(request.default_merchant, "default_merchant"),
+            complete=request.complete,
+            force=request.force,
+            pictures_uri=text(4_096)(request.pictures_uri, "pictures_uri"),
         )
         return operation_message(operation, [])

@@ -25,14 +25,19 @@ from services.catalog.resources import (
     Article,
     Backlog,
     Batch,
+    Coverage,
     Description,
     Feedback,
     Gap,
+    GapPlace,
+    GapState,
+    ImageState,
     IndexRecord,
     Offer,
     Product,
     Progress,
     ReferenceImage,
+    Replay,
     Style,
 )
 
@@ -118,8 +123,12 @@ class CatalogStore(ImportLedger, Protocol):
         """Offers for `product_id`, or all."""
         ...
 
+    async def open_offers(self, merchant: str, *, after: str, limit: int) -> list[str]:
+        """Ids of a merchant's offers that are not closed."""
+        ...
+
     async def update_offer(self, offer_id: str, changes: Mapping[str, object]) -> Offer:
-        """Changes the fields named in `changes`."""
+        """Changes the fields named in `changes`. One that becomes available is open again."""
         ...
 
     async def delete_offer(self, offer_id: str) -> None:
@@ -156,6 +165,10 @@ class CatalogStore(ImportLedger, Protocol):
 
     async def find_images(self, image_ids: Collection[str]) -> dict[str, ReferenceImage]:
         """Those of these images that exist, by their id: `sha256`, `model` and `index_time` tell what has changed."""
+        ...
+
+    async def find_image_states(self, image_ids: Collection[str]) -> dict[str, ImageState]:
+        """The states that are known of these images' files, by the image; none of a file that is not the row's."""
         ...
 
     async def list_images(self, *, after: str, limit: int, product_id: str = "") -> list[ReferenceImage]:
@@ -226,9 +239,16 @@ class CatalogStore(ImportLedger, Protocol):
 
         Returns how many products were added or changed; the import's `products_written` grows by them. What is the
         same as before keeps its times. Images become pending unless nothing about them changed; a product whose
-        style or category changes makes its pictures pending.
+        style or category changes makes its pictures pending. Closed offers become open, and the import counts them.
         NotFoundError if something refers to what exists neither before nor in the batch; PreconditionError if the
         import's lease is not (any more) the owner's: some other process has taken over.
+        """
+        ...
+
+    async def close_offers(self, offer_ids: Collection[str], progress: Progress, *, changed_before: datetime) -> int:
+        """Closes those of these offers that are open and have not been changed since then; they are not available.
+
+        Returns how many it was; the import's `offers_closed` grows by them. PreconditionError as in `write`.
         """
         ...
 
@@ -244,18 +264,48 @@ class CatalogStore(ImportLedger, Protocol):
         ...
 
     async def record_gap(self, gap: Gap) -> None:
-        """Keeps a scan that found nothing. Repeating changes nothing."""
+        """Keeps a gap. Repeating changes nothing."""
         ...
 
     async def erase_scans(self, *, before: datetime) -> int:
         """Erases gaps that were scanned, and feedback that was given, before then; how many of both."""
         ...
 
-    async def list_gaps(self, *, before: tuple[datetime, str] | None, limit: int, category: str = "") -> list[Gap]:
-        """Gaps, the newest first, without vectors; those after the one with this scan time and id.
+    async def list_gaps(
+        self,
+        *,
+        before: GapPlace | None,
+        limit: int,
+        category: str = "",
+        state: GapState | None = None,
+        cluster_id: str = "",
+        by_demand: bool = False,
+        without: Collection[str] = ("vector",),
+    ) -> list[Gap]:
+        """Gaps, the newest first, or those of the cluster with the most demand first; those after the one at `before`.
 
-        `comment` is the user's feedback on the scan, if there was one.
+        `comment` is the user's feedback on the scan, if there was one. without: those of crop, vector and demand that
+        are left out, which is faster; a list by demand has it. cluster_id: a gap without a cluster is one of its own,
+        by its scan_id.
         """
+        ...
+
+    async def cluster_gaps(self, clusters: Mapping[str, str]) -> None:
+        """Sets clusters by scan; "": none. Gaps that do not exist are left out."""
+        ...
+
+    async def record_replays(self, replay_id: str, replays: Mapping[str, Replay]) -> None:
+        """Keeps what a run's replays of gaps came to, by scan, and counts what the run has left, by category.
+
+        Gaps that do not exist are left out; a product that does not exist was not found. A closed gap that is found
+        again keeps what closed it.
+        """
+        ...
+
+    async def list_coverage(
+        self, *, before: tuple[datetime, str, str] | None, limit: int, category: str = ""
+    ) -> list[Coverage]:
+        """What replay runs left, the last one first; those after the one with this update time, run and category."""
         ...
 
     async def record_feedback(self, feedback: Feedback) -> None:

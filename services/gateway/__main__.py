@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from services.gateway.access import TABLE
 from services.gateway.answer import Limits, Peers, Rules
-from services.gateway.gaps import GapRecorder
+from services.gateway.gaps import GapRecorder, Recent
 from services.gateway.metrics import gap_metrics
 from services.gateway.models import ModelList
 from services.gateway.peers import GrpcCatalog, GrpcDetector, GrpcEmbedder, GrpcIndex, GrpcVoter
@@ -89,7 +89,10 @@ def _service(
 
 
 def _gap_recorder(catalog: GrpcCatalog, settings: Settings) -> GapRecorder:
-    return GapRecorder(catalog, waiting=settings.gaps_waiting, seconds=5.0, keep_crops=settings.keep_crops)
+    recent = Recent(settings.recent_scans, settings.recent_seconds)
+    return GapRecorder(
+        catalog, waiting=settings.gaps_waiting, seconds=5.0, keep_crops=settings.keep_crops, recent=recent
+    )
 
 
 def _rules(settings: Settings) -> Rules:

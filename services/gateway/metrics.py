@@ -66,9 +66,9 @@ def observe_answer(answer: Answer[Any]) -> None:
 
 
 def gap_metrics(gaps: GapRecorder) -> Iterator[Metric]:
-    """Scans that found nothing, on their way to the catalogue."""
+    """Scans that found nothing, or the wrong thing, on their way to the catalogue."""
     counted = CounterMetricFamily("shiwu_gaps", "Gaps by whether the catalogue has them.", labels=("outcome",))
-    for outcome in ("kept", "dropped"):
+    for outcome in ("kept", "dropped", "forgotten"):
         counted.add_metric([outcome], gaps.outcomes[outcome])
     yield counted
     yield GaugeMetricFamily("shiwu_gaps_waiting", "Gaps that wait to be kept.", gaps.waiting)

@@ -156,7 +156,13 @@ class GrpcCatalog:
             return await self._stub.Describe(request, timeout=seconds)
 
     async def record_gap(self, gap: Gap, *, seconds: float) -> None:
-        message = GapMessage(scan_id=gap.scan_id, category=gap.category, confidence=gap.confidence, crop=gap.crop)
+        message = GapMessage(
+            scan_id=gap.scan_id,
+            category=gap.category,
+            confidence=gap.confidence,
+            crop=gap.crop,
+            refused_product_id=gap.refused_product_id,
+        )
         message.scan_time.FromDatetime(gap.scan_time)
         request = catalog_pb2.RecordGapRequest(gap=message, vector=from_vector(gap.vector), model=gap.model)
         with foreign_errors("catalog"):

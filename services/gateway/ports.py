@@ -118,7 +118,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A scan that found nothing."""
+    """A scan that found nothing, or the wrong thing."""
 
     scan_id: str
     category: str
@@ -129,6 +129,8 @@ class Gap:
     """A JPEG file; empty if crops are not kept."""
     vector: Vector
     model: str
+    refused_product_id: str = ""
+    """What it found, if that was wrong."""
 
 
 @dataclass(frozen=True, slots=True)

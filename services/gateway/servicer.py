@@ -67,7 +67,7 @@ class GatewayService(GatewayServiceServicer):
         intake: Intake,
         stream: StreamRules,
     ) -> None:
-        """gaps: None: scans that find nothing are not kept. admission: lets scans and frames of streams in."""
+        """gaps: None: no gaps are kept. admission: lets scans and frames of streams in."""
         self._scanner = scanner
         self._catalog = catalog
         self._gaps = gaps
@@ -117,6 +117,8 @@ class GatewayService(GatewayServiceServicer):
     ) -> pb.SendFeedbackResponse:
         feedback = _feedback(request)
         await self._catalog.record_feedback(feedback, seconds=deadlines.budget(self._intake.feedback_seconds))
+        if self._gaps is not None and feedback.verdict == "wrong":
+            self._gaps.refused(feedback.scan_id)
         return pb.SendFeedbackResponse()
 
     def _new_progress(self) -> Progress:
@@ -160,12 +162,17 @@ class GatewayService(GatewayServiceServicer):
             raise InvalidInputError(msg, field=error.field) from error
 
     def _keep_gap(self, scan_id: str, answer: Answer[DescribeResponse]) -> None:
-        if self._gaps is None or answer.outcome != "not_in_catalogue" or answer.vector is None or answer.crop is None:
+        """Keeps a scan that found nothing, and remembers one that found something, in case that is wrong."""
+        if self._gaps is None or answer.vector is None or answer.crop is None:
             return
-        category = answer.categories[0][0] if answer.categories else ""
+        best = answer.styles[0].products[0] if answer.styles else None
+        category = answer.categories[0][0] if answer.categories else best.category if best else ""
         now = datetime.now(UTC)
         gap = Gap(scan_id, category, answer.confidence, now, b"", answer.vector, answer.embedder_model)
-        self._gaps.offer(gap, answer.crop)
+        if answer.outcome == "not_in_catalogue":
+            self._gaps.offer(gap, answer.crop)
+        else:
+            self._gaps.answered(replace(gap, refused_product_id=best.product_id if best else ""), answer.crop)
 
 
 async def _stream_settings(requests: AsyncIterator[pb.ScanStreamRequest]) -> pb.ScanStreamSettings:

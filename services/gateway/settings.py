@@ -75,10 +75,15 @@ class Settings(ServiceSettings):
     max_articles: int = Field(5, ge=0, le=100)
 
     keep_gaps: bool = True
-    """Tell the catalogue of scans that found nothing."""
+    """Tell the catalogue of scans that found nothing, or the wrong thing."""
     keep_crops: bool = False
     """Send it the crop, too: a picture that a person took."""
     gaps_waiting: int = Field(256, ge=1)
     """Such scans that may wait to be kept; more are dropped."""
+    recent_scans: int = Field(256, ge=0)
+    """Scans that found something and are remembered here, with the crop if that may be kept: if feedback calls the
+    answer wrong, they are kept like those that found nothing."""
+    recent_seconds: float = Field(900.0, gt=0.0)
+    """How long they are remembered."""
 
     stream: StreamSettings = StreamSettings()

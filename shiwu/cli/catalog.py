@@ -24,12 +24,14 @@ _POLL_SECONDS = 0.2
 _ERRORS_SHOWN = 10
 
 
-def import_feed(feed: Path, merchant: str, target: str) -> bool:
-    """Starts an import and follows it; true when every row was imported."""
+def import_feed(feed: Path, merchant: str, target: str, *, complete: bool = False, force: bool = False) -> bool:
+    """Starts an import and follows it; true when every row was imported, and what vanished was closed."""
     if not feed.is_file():
         msg = f"there is no file {feed}"
         raise InputError(msg)
-    request = pb.ImportProductsRequest(feed_uri=feed.resolve().as_uri(), default_merchant=merchant)
+    request = pb.ImportProductsRequest(
+        feed_uri=feed.resolve().as_uri(), default_merchant=merchant, complete=complete, force=force
+    )
     with connected(target) as channel:
         operation = CatalogServiceStub(channel).ImportProducts(request, timeout=_TIMEOUT)
     return watch(operation.name, target)
@@ -70,13 +72,16 @@ def _print_result(console: Console, response: pb.ImportProductsResponse) -> bool
     good = response.rows_total - response.rows_failed
     console.print(
         f"[green]{good:,} of {response.rows_total:,} rows[/]: {response.products_written:,} products added or changed, "
-        f"{response.images_indexed:,} pictures indexed"
+        f"{response.images_indexed:,} pictures indexed, {response.images_unchanged:,} as they were, "
+        f"{response.offers_closed:,} offers closed, {response.offers_reopened:,} open again"
     )
+    if response.closing_refused:
+        console.print(f"[yellow]{escape(response.closing_refused)}[/]")
     for error in response.errors[:_ERRORS_SHOWN]:
         console.print(f"[red]row {error.row}[/] {escape(error.field)}: {escape(error.problem)}")
     if response.rows_failed:
         console.print(f"{response.rows_failed:,} rows failed; all of them: {response.errors_uri}")
-    return response.rows_failed == 0
+    return response.rows_failed == 0 and not response.closing_refused
 
 
 def list_products(category: str, style: str, limit: int, target: str) -> None:

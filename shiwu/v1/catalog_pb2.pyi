@@ -21,10 +21,12 @@ class FeedFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FEED_FORMAT_CSV: _ClassVar[FeedFormat]
     FEED_FORMAT_TSV: _ClassVar[FeedFormat]
     FEED_FORMAT_JSONL: _ClassVar[FeedFormat]
+    FEED_FORMAT_XML: _ClassVar[FeedFormat]
 FEED_FORMAT_UNSPECIFIED: FeedFormat
 FEED_FORMAT_CSV: FeedFormat
 FEED_FORMAT_TSV: FeedFormat
 FEED_FORMAT_JSONL: FeedFormat
+FEED_FORMAT_XML: FeedFormat
 
 class CreateProductRequest(_message.Message):
     __slots__ = ("product",)
@@ -255,33 +257,49 @@ class ReindexReferenceImagesResponse(_message.Message):
     def __init__(self, images: _Optional[int] = ...) -> None: ...
 
 class ImportProductsRequest(_message.Message):
-    __slots__ = ("feed_uri", "format", "default_merchant")
+    __slots__ = ("feed_uri", "format", "default_merchant", "complete", "force", "pictures_uri")
     FEED_URI_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_MERCHANT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_URI_FIELD_NUMBER: _ClassVar[int]
     feed_uri: str
     format: FeedFormat
     default_merchant: str
-    def __init__(self, feed_uri: _Optional[str] = ..., format: _Optional[_Union[FeedFormat, str]] = ..., default_merchant: _Optional[str] = ...) -> None: ...
+    complete: bool
+    force: bool
+    pictures_uri: str
+    def __init__(self, feed_uri: _Optional[str] = ..., format: _Optional[_Union[FeedFormat, str]] = ..., default_merchant: _Optional[str] = ..., complete: _Optional[bool] = ..., force: _Optional[bool] = ..., pictures_uri: _Optional[str] = ...) -> None: ...
 
 class ImportProductsMetadata(_message.Message):
-    __slots__ = ("request", "rows_total", "rows_done", "rows_failed", "create_time", "update_time")
+    __slots__ = ("request", "rows_total", "rows_done", "rows_failed", "create_time", "update_time", "products_written", "images_indexed", "images_unchanged", "offers_closed", "offers_reopened")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ROWS_DONE_FIELD_NUMBER: _ClassVar[int]
     ROWS_FAILED_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PRODUCTS_WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_INDEXED_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_REOPENED_FIELD_NUMBER: _ClassVar[int]
     request: ImportProductsRequest
     rows_total: int
     rows_done: int
     rows_failed: int
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, request: _Optional[_Union[ImportProductsRequest, _Mapping]] = ..., rows_total: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_failed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    products_written: int
+    images_indexed: int
+    images_unchanged: int
+    offers_closed: int
+    offers_reopened: int
+    def __init__(self, request: _Optional[_Union[ImportProductsRequest, _Mapping]] = ..., rows_total: _Optional[int] = ..., rows_done: _Optional[int] = ..., rows_failed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., products_written: _Optional[int] = ..., images_indexed: _Optional[int] = ..., images_unchanged: _Optional[int] = ..., offers_closed: _Optional[int] = ..., offers_reopened: _Optional[int] = ...) -> None: ...
 
 class ImportProductsResponse(_message.Message):
-    __slots__ = ("rows_total", "rows_failed", "products_written", "images_indexed", "errors_uri", "errors", "index_time")
+    __slots__ = ("rows_total", "rows_failed", "products_written", "images_indexed", "errors_uri", "errors", "index_time", "images_unchanged", "offers_closed", "offers_reopened", "closing_refused")
     ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ROWS_FAILED_FIELD_NUMBER: _ClassVar[int]
     PRODUCTS_WRITTEN_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +307,10 @@ class ImportProductsResponse(_message.Message):
     ERRORS_URI_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     INDEX_TIME_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_REOPENED_FIELD_NUMBER: _ClassVar[int]
+    CLOSING_REFUSED_FIELD_NUMBER: _ClassVar[int]
     rows_total: int
     rows_failed: int
     products_written: int
@@ -296,7 +318,11 @@ class ImportProductsResponse(_message.Message):
     errors_uri: str
     errors: _containers.RepeatedCompositeFieldContainer[RowError]
     index_time: _timestamp_pb2.Timestamp
-    def __init__(self, rows_total: _Optional[int] = ..., rows_failed: _Optional[int] = ..., products_written: _Optional[int] = ..., images_indexed: _Optional[int] = ..., errors_uri: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., index_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    images_unchanged: int
+    offers_closed: int
+    offers_reopened: int
+    closing_refused: str
+    def __init__(self, rows_total: _Optional[int] = ..., rows_failed: _Optional[int] = ..., products_written: _Optional[int] = ..., images_indexed: _Optional[int] = ..., errors_uri: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., index_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., images_unchanged: _Optional[int] = ..., offers_closed: _Optional[int] = ..., offers_reopened: _Optional[int] = ..., closing_refused: _Optional[str] = ...) -> None: ...
 
 class RowError(_message.Message):
     __slots__ = ("row", "field", "problem")
@@ -345,6 +371,70 @@ class RecordGapRequest(_message.Message):
     def __init__(self, gap: _Optional[_Union[_catalog_resources_pb2.Gap, _Mapping]] = ..., vector: _Optional[bytes] = ..., model: _Optional[str] = ...) -> None: ...
 
 class ListGapsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "category", "state", "cluster_id", "order_by", "read_mask")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
+    READ_MASK_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    category: str
+    state: _catalog_resources_pb2.GapState
+    cluster_id: str
+    order_by: str
+    read_mask: _field_mask_pb2.FieldMask
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., category: _Optional[str] = ..., state: _Optional[_Union[_catalog_resources_pb2.GapState, str]] = ..., cluster_id: _Optional[str] = ..., order_by: _Optional[str] = ..., read_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class ListGapsResponse(_message.Message):
+    __slots__ = ("gaps", "next_page_token")
+    GAPS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    gaps: _containers.RepeatedCompositeFieldContainer[_catalog_resources_pb2.Gap]
+    next_page_token: str
+    def __init__(self, gaps: _Optional[_Iterable[_Union[_catalog_resources_pb2.Gap, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ClusterGapsRequest(_message.Message):
+    __slots__ = ("gaps",)
+    GAPS_FIELD_NUMBER: _ClassVar[int]
+    gaps: _containers.RepeatedCompositeFieldContainer[ClusteredGap]
+    def __init__(self, gaps: _Optional[_Iterable[_Union[ClusteredGap, _Mapping]]] = ...) -> None: ...
+
+class ClusteredGap(_message.Message):
+    __slots__ = ("scan_id", "cluster_id")
+    SCAN_ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    scan_id: str
+    cluster_id: str
+    def __init__(self, scan_id: _Optional[str] = ..., cluster_id: _Optional[str] = ...) -> None: ...
+
+class RecordReplaysRequest(_message.Message):
+    __slots__ = ("replay_id", "gaps")
+    REPLAY_ID_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
+    replay_id: str
+    gaps: _containers.RepeatedCompositeFieldContainer[ReplayedGap]
+    def __init__(self, replay_id: _Optional[str] = ..., gaps: _Optional[_Iterable[_Union[ReplayedGap, _Mapping]]] = ...) -> None: ...
+
+class ReplayedGap(_message.Message):
+    __slots__ = ("scan_id", "product_id", "found", "confidence", "model", "index_time")
+    SCAN_ID_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TIME_FIELD_NUMBER: _ClassVar[int]
+    scan_id: str
+    product_id: str
+    found: bool
+    confidence: float
+    model: str
+    index_time: _timestamp_pb2.Timestamp
+    def __init__(self, scan_id: _Optional[str] = ..., product_id: _Optional[str] = ..., found: _Optional[bool] = ..., confidence: _Optional[float] = ..., model: _Optional[str] = ..., index_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListCoverageRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "category")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -354,13 +444,13 @@ class ListGapsRequest(_message.Message):
     category: str
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., category: _Optional[str] = ...) -> None: ...
 
-class ListGapsResponse(_message.Message):
-    __slots__ = ("gaps", "next_page_token")
-    GAPS_FIELD_NUMBER: _ClassVar[int]
+class ListCoverageResponse(_message.Message):
+    __slots__ = ("coverage", "next_page_token")
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    gaps: _containers.RepeatedCompositeFieldContainer[_catalog_resources_pb2.Gap]
+    coverage: _containers.RepeatedCompositeFieldContainer[_catalog_resources_pb2.Coverage]
     next_page_token: str
-    def __init__(self, gaps: _Optional[_Iterable[_Union[_catalog_resources_pb2.Gap, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, coverage: _Optional[_Iterable[_Union[_catalog_resources_pb2.Coverage, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RecordFeedbackRequest(_message.Message):
     __slots__ = ("scan_id", "verdict", "product_id", "comment")

@@ -188,6 +188,21 @@ class CatalogServiceStub:
                 request_serializer=shiwu_dot_v1_dot_catalog__pb2.ListGapsRequest.SerializeToString,
                 response_deserializer=shiwu_dot_v1_dot_catalog__pb2.ListGapsResponse.FromString,
                 _registered_method=True)
+        self.ClusterGaps = channel.unary_unary(
+                '/shiwu.v1.CatalogService/ClusterGaps',
+                request_serializer=shiwu_dot_v1_dot_catalog__pb2.ClusterGapsRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.RecordReplays = channel.unary_unary(
+                '/shiwu.v1.CatalogService/RecordReplays',
+                request_serializer=shiwu_dot_v1_dot_catalog__pb2.RecordReplaysRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.ListCoverage = channel.unary_unary(
+                '/shiwu.v1.CatalogService/ListCoverage',
+                request_serializer=shiwu_dot_v1_dot_catalog__pb2.ListCoverageRequest.SerializeToString,
+                response_deserializer=shiwu_dot_v1_dot_catalog__pb2.ListCoverageResponse.FromString,
+                _registered_method=True)
         self.RecordFeedback = channel.unary_unary(
                 '/shiwu.v1.CatalogService/RecordFeedback',
                 request_serializer=shiwu_dot_v1_dot_catalog__pb2.RecordFeedbackRequest.SerializeToString,
@@ -404,7 +419,30 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGaps(self, request, context):
-        """What people scan and the catalogue does not have, newest first, a page at a time.
+        """What people scan and the catalogue does not have, newest first unless said otherwise, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClusterGaps(self, request, context):
+        """Says which gaps ask for the same thing. Gaps that do not exist (any more) are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordReplays(self, request, context):
+        """Says what replaying gaps came to: a gap closes when its scan finds an accepted product, and opens again when a
+        later replay does not, or when the product is deleted. Gaps that do not exist (any more) are left out. The run's
+        counts, which ListCoverage tells, are brought up to date by every call. A call may be repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCoverage(self, request, context):
+        """What each replay run left: counts of gaps by category. The last run first, a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -564,6 +602,21 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ListGaps,
                     request_deserializer=shiwu_dot_v1_dot_catalog__pb2.ListGapsRequest.FromString,
                     response_serializer=shiwu_dot_v1_dot_catalog__pb2.ListGapsResponse.SerializeToString,
+            ),
+            'ClusterGaps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClusterGaps,
+                    request_deserializer=shiwu_dot_v1_dot_catalog__pb2.ClusterGapsRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'RecordReplays': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordReplays,
+                    request_deserializer=shiwu_dot_v1_dot_catalog__pb2.RecordReplaysRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ListCoverage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCoverage,
+                    request_deserializer=shiwu_dot_v1_dot_catalog__pb2.ListCoverageRequest.FromString,
+                    response_serializer=shiwu_dot_v1_dot_catalog__pb2.ListCoverageResponse.SerializeToString,
             ),
             'RecordFeedback': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordFeedback,
@@ -1360,6 +1413,87 @@ class CatalogService:
             '/shiwu.v1.CatalogService/ListGaps',
             shiwu_dot_v1_dot_catalog__pb2.ListGapsRequest.SerializeToString,
             shiwu_dot_v1_dot_catalog__pb2.ListGapsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClusterGaps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.CatalogService/ClusterGaps',
+            shiwu_dot_v1_dot_catalog__pb2.ClusterGapsRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordReplays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.CatalogService/RecordReplays',
+            shiwu_dot_v1_dot_catalog__pb2.RecordReplaysRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCoverage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.CatalogService/ListCoverage',
+            shiwu_dot_v1_dot_catalog__pb2.ListCoverageRequest.SerializeToString,
+            shiwu_dot_v1_dot_catalog__pb2.ListCoverageResponse.FromString,
             options,
             channel_credentials,
             insecure,

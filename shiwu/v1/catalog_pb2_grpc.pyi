@@ -105,7 +105,16 @@ class CatalogServiceStub:
     RecordGap: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.RecordGapRequest, _empty_pb2.Empty]
     """Keeps a scan that found nothing. Repeating a call changes nothing."""
     ListGaps: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListGapsRequest, _catalog_pb2.ListGapsResponse]
-    """What people scan and the catalogue does not have, newest first, a page at a time."""
+    """What people scan and the catalogue does not have, newest first unless said otherwise, a page at a time."""
+    ClusterGaps: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ClusterGapsRequest, _empty_pb2.Empty]
+    """Says which gaps ask for the same thing. Gaps that do not exist (any more) are left out."""
+    RecordReplays: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.RecordReplaysRequest, _empty_pb2.Empty]
+    """Says what replaying gaps came to: a gap closes when its scan finds an accepted product, and opens again when a
+    later replay does not, or when the product is deleted. Gaps that do not exist (any more) are left out. The run's
+    counts, which ListCoverage tells, are brought up to date by every call. A call may be repeated.
+    """
+    ListCoverage: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListCoverageRequest, _catalog_pb2.ListCoverageResponse]
+    """What each replay run left: counts of gaps by category. The last run first, a page at a time."""
     RecordFeedback: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.RecordFeedbackRequest, _empty_pb2.Empty]
     """Keeps a user's word on an answer. A second word on the same scan replaces the first."""
 
@@ -183,7 +192,16 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     RecordGap: _aio.UnaryUnaryMultiCallable[_catalog_pb2.RecordGapRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Keeps a scan that found nothing. Repeating a call changes nothing."""
     ListGaps: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListGapsRequest, _catalog_pb2.ListGapsResponse]  # type: ignore[assignment]
-    """What people scan and the catalogue does not have, newest first, a page at a time."""
+    """What people scan and the catalogue does not have, newest first unless said otherwise, a page at a time."""
+    ClusterGaps: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ClusterGapsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Says which gaps ask for the same thing. Gaps that do not exist (any more) are left out."""
+    RecordReplays: _aio.UnaryUnaryMultiCallable[_catalog_pb2.RecordReplaysRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Says what replaying gaps came to: a gap closes when its scan finds an accepted product, and opens again when a
+    later replay does not, or when the product is deleted. Gaps that do not exist (any more) are left out. The run's
+    counts, which ListCoverage tells, are brought up to date by every call. A call may be repeated.
+    """
+    ListCoverage: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListCoverageRequest, _catalog_pb2.ListCoverageResponse]  # type: ignore[assignment]
+    """What each replay run left: counts of gaps by category. The last run first, a page at a time."""
     RecordFeedback: _aio.UnaryUnaryMultiCallable[_catalog_pb2.RecordFeedbackRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Keeps a user's word on an answer. A second word on the same scan replaces the first."""
 
@@ -432,7 +450,34 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.ListGapsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ListGapsResponse, _abc.Awaitable[_catalog_pb2.ListGapsResponse]]:
-        """What people scan and the catalogue does not have, newest first, a page at a time."""
+        """What people scan and the catalogue does not have, newest first unless said otherwise, a page at a time."""
+
+    @_abc_1.abstractmethod
+    def ClusterGaps(
+        self,
+        request: _catalog_pb2.ClusterGapsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Says which gaps ask for the same thing. Gaps that do not exist (any more) are left out."""
+
+    @_abc_1.abstractmethod
+    def RecordReplays(
+        self,
+        request: _catalog_pb2.RecordReplaysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Says what replaying gaps came to: a gap closes when its scan finds an accepted product, and opens again when a
+        later replay does not, or when the product is deleted. Gaps that do not exist (any more) are left out. The run's
+        counts, which ListCoverage tells, are brought up to date by every call. A call may be repeated.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCoverage(
+        self,
+        request: _catalog_pb2.ListCoverageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.ListCoverageResponse, _abc.Awaitable[_catalog_pb2.ListCoverageResponse]]:
+        """What each replay run left: counts of gaps by category. The last run first, a page at a time."""
 
     @_abc_1.abstractmethod
     def RecordFeedback(

@@ -83,7 +83,9 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SendFeedback(self, request, context):
-        """Tells whether an answer was right. UNAVAILABLE while it cannot be kept.
+        """Tells whether an answer was right. UNAVAILABLE while it cannot be kept. A scan whose answer was wrong is kept as a
+        gap, like one that found nothing, if the server that gave the answer is told so soon (see GATEWAY_RECENT_SECONDS);
+        otherwise only the user's word is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,10 @@ class GatewayServiceStub:
     FAILED_PRECONDITION when a frame comes before the settings.
     """
     SendFeedback: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SendFeedbackRequest, _gateway_pb2.SendFeedbackResponse]
-    """Tells whether an answer was right. UNAVAILABLE while it cannot be kept."""
+    """Tells whether an answer was right. UNAVAILABLE while it cannot be kept. A scan whose answer was wrong is kept as a
+    gap, like one that found nothing, if the server that gave the answer is told so soon (see GATEWAY_RECENT_SECONDS);
+    otherwise only the user's word is kept.
+    """
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -68,7 +71,10 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     FAILED_PRECONDITION when a frame comes before the settings.
     """
     SendFeedback: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SendFeedbackRequest, _gateway_pb2.SendFeedbackResponse]  # type: ignore[assignment]
-    """Tells whether an answer was right. UNAVAILABLE while it cannot be kept."""
+    """Tells whether an answer was right. UNAVAILABLE while it cannot be kept. A scan whose answer was wrong is kept as a
+    gap, like one that found nothing, if the server that gave the answer is told so soon (see GATEWAY_RECENT_SECONDS);
+    otherwise only the user's word is kept.
+    """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """The public door: a photo in, the product's offers out.
@@ -104,6 +110,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.SendFeedbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.SendFeedbackResponse, _abc.Awaitable[_gateway_pb2.SendFeedbackResponse]]:
-        """Tells whether an answer was right. UNAVAILABLE while it cannot be kept."""
+        """Tells whether an answer was right. UNAVAILABLE while it cannot be kept. A scan whose answer was wrong is kept as a
+        gap, like one that found nothing, if the server that gave the answer is told so soon (see GATEWAY_RECENT_SECONDS);
+        otherwise only the user's word is kept.
+        """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -39,6 +39,14 @@ def hashes(gray: NDArray[np.uint8]) -> Hashes:
     return Hashes(_packed(bits), _difference(points), _perceptual(points))
 
 
+def gray_and_chroma(image: Image) -> tuple[NDArray[np.uint8], bytes]:
+    """The brightness of an RGB image, (height, width), and its colour without brightness: the mean Cr and Cb of each of
+    4 x 4 cells, 32 bytes. The hashes see no colour; this tells two colours of one garment apart.
+    """
+    ycrcb = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    return np.asarray(ycrcb[:, :, 0]), cv2.resize(ycrcb[:, :, 1:], (4, 4), interpolation=cv2.INTER_AREA).tobytes()
+
+
 def _difference(gray: NDArray[np.float32]) -> int:
     small = _resampled(gray, 9, 8)
     return _packed(small[:, 1:] > small[:, :-1])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 try:
@@ -26,6 +27,7 @@ from offline.indexing.articles.importing import import_file
 from offline.indexing.articles.link_job import link_articles
 from offline.indexing.articles.linking import RULE, read_rule
 from offline.indexing.articles.reading import ReadSettings
+from offline.review.queue import ReviewQueue
 from shiwu.categories import CATEGORIES
 from shiwu.chassis.channel import connect
 from shiwu.chassis.errors import ServiceError
@@ -70,7 +72,8 @@ async def _import(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 async def _link(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    counts = await link_articles(catalogue, options.work, read_rule(options.rule))
+    with ReviewQueue(options.review) if options.review else nullcontext() as queue:
+        counts = await link_articles(catalogue, options.work, read_rule(options.rule), queue)
     print(", ".join(f"{count:,} {what}" for what, count in counts.items()))
     print(f"links with their reasons, and proposals: {options.work}")
     return 0
@@ -96,6 +99,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     imports.add_argument("--category", choices=CATEGORIES, default="", help="of articles that name none")
     links = commands.add_parser("link", parents=[reached], help="link the catalogue's articles to its products")
     links.add_argument("--work", type=Path, default=Path("build/articles/links"), help="folder of links and proposals")
+    links.add_argument("--review", help="URL of the review queue, as sqlite:///review.sqlite; unset: none")
     links.add_argument("--rule", type=Path, default=RULE, help="weights and thresholds")
     return parser.parse_args(arguments)
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.catalog.resources import Batch, Product, Progress, ReferenceImage, State
+from services.catalog.resources import Batch, ImageState, Offer, Product, Progress, ReferenceImage, State
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database, violated
 from services.catalog.sql.images import IMAGES
-from services.catalog.sql.products import OFFERS, PRODUCTS, STYLES, make_pending
+from services.catalog.sql.products import OFFERS, PRODUCTS, STYLES, is_open, make_pending
 from services.catalog.sql.rows import R, Rows, now
 from shiwu.chassis.errors import NotFoundError, PreconditionError
 
@@ -36,12 +37,23 @@ class Batches:
             written = await self._replace(connection, PRODUCTS, batch.products)
             if moved:
                 await make_pending(connection, moved)
+            reopened = await _closed(connection, batch.offers)
             await self._replace(connection, OFFERS, batch.offers)
             await self._replace(connection, IMAGES, batch.images)
             await _replace_other_vectors(connection, batch.images)
+            await self._keep_states(connection, batch.states)
             if progress is not None:
-                await self._record(connection, progress, written)
+                await self._record(connection, progress, products_written=written, offers_reopened=reopened)
         return written
+
+    async def close_offers(self, offer_ids: Collection[str], progress: Progress, *, changed_before: datetime) -> int:
+        offers, moment = tables.offers, now()
+        which = and_(offers.c.offer_id.in_(sorted(offer_ids)), offers.c.update_time < changed_before, is_open())
+        closed = update(offers).where(which).values(available=False, close_time=moment, update_time=moment)
+        async with self._database.write("close_offers") as connection:
+            count = (await connection.execute(closed)).rowcount
+            await self._record(connection, progress, offers_closed=count)
+        return count
 
     async def _replace(self, connection: AsyncConnection, rows: Rows[R], resources: Sequence[R]) -> int:
         """Adds or replaces rows; returns how many are not as they were."""
@@ -71,24 +83,38 @@ class Batches:
             rows.key_column
         )
 
-    async def _record(self, connection: AsyncConnection, progress: Progress, written: int) -> None:
+    async def _keep_states(self, connection: AsyncConnection, states: Sequence[ImageState]) -> None:
+        if not states:
+            return
+        table, pictures = tables.image_states, tables.reference_images.c
+        names = [column.name for column in table.c]
+        # The rows are locked, so that none of them is deleted before its state is there.
+        same = (
+            select(pictures.image_id, pictures.sha256, bindparam("etag"), bindparam("last_modified"))
+            .where(pictures.image_id == bindparam("image_id"), pictures.sha256 == bindparam("sha256"))
+            .with_for_update(read=True, key_share=True)
+        )
+        insert_ = (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(table)
+        statement = insert_.from_select(names, same)
+        changes = {name: statement.excluded[name] for name in names[1:]}
+        await connection.execute(
+            statement.on_conflict_do_update(index_elements=["image_id"], set_=changes),
+            [asdict(state) for state in sorted(states, key=lambda state: state.image_id)],
+        )
+
+    async def _record(self, connection: AsyncConnection, progress: Progress, **grown: int) -> None:
         imports, problems = tables.operations, tables.problems
         if progress.problems:
             statement = (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(problems)
             rows = [{"operation_id": progress.operation_id, **asdict(problem)} for problem in progress.problems]
             await connection.execute(statement.on_conflict_do_nothing(), rows)
         failed = select(func.count(problems.c.row.distinct())).where(problems.c.operation_id == progress.operation_id)
-        changes: dict[str, Any] = {
-            "products_written": imports.c.products_written + written,
-            "rows_failed": failed.scalar_subquery(),
-            "update_time": now(),
-        }
-        if progress.rows_total is not None:
-            changes["rows_total"] = progress.rows_total
-        if progress.rows_done is not None:
-            changes["rows_done"] = progress.rows_done
-        if progress.feed_sha256 is not None:
-            changes["feed_sha256"] = progress.feed_sha256
+        grown["images_unchanged"] = progress.images_unchanged
+        changes: dict[str, Any] = {name: imports.c[name] + more for name, more in grown.items()}
+        changes |= {"rows_failed": failed.scalar_subquery(), "update_time": now()}
+        for name in ("rows_total", "rows_done", "feed_sha256", "closing_refused"):
+            if (value := getattr(progress, name)) is not None:
+                changes[name] = value
         held = (
             (imports.c.operation_id == progress.operation_id)
             & (imports.c.lease_owner == progress.owner)
@@ -97,6 +123,15 @@ class Batches:
         if not (await connection.execute(update(imports).where(held).values(changes))).rowcount:
             msg = f"import {progress.operation_id!r} is not held by {progress.owner!r} any more"
             raise PreconditionError(msg)
+
+
+async def _closed(connection: AsyncConnection, offers: Sequence[Offer]) -> int:
+    """How many of these offers are closed so far."""
+    if not offers:
+        return 0
+    ids = sorted(offer.offer_id for offer in offers)
+    statement = select(func.count()).where(tables.offers.c.offer_id.in_(ids), not_(is_open()))
+    return int((await connection.execute(statement)).scalar_one())
 
 
 async def _replace_other_vectors(connection: AsyncConnection, images: Sequence[ReferenceImage]) -> None:

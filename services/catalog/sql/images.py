@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, select, tuple_, update
 
-from services.catalog.resources import IndexRecord, ReferenceImage
+from services.catalog.resources import ImageState, IndexRecord, ReferenceImage
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database
 from services.catalog.sql.rows import Rows, now
@@ -30,6 +30,16 @@ class Images:
     async def find_images(self, image_ids: Collection[str]) -> dict[str, ReferenceImage]:
         async with self._database.read("find_images") as connection:
             return await IMAGES.find(connection, image_ids)
+
+    async def find_image_states(self, image_ids: Collection[str]) -> dict[str, ImageState]:
+        states, pictures = tables.image_states.c, tables.reference_images.c
+        statement = (
+            select(states.image_id, states.sha256, states.etag, states.last_modified)
+            .join_from(tables.image_states, tables.reference_images)
+            .where(states.image_id.in_(sorted(image_ids)), states.sha256 == pictures.sha256)
+        )
+        async with self._database.read("find_image_states") as connection:
+            return {row.image_id: ImageState(*row) for row in await connection.execute(statement)}
 
     async def list_images(self, *, after: str, limit: int, product_id: str = "") -> list[ReferenceImage]:
         filters = [tables.reference_images.c.product_id == product_id] if product_id else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,13 +103,31 @@ class Products:
         async with self._database.read("list_offers") as connection:
             return await OFFERS.page(connection, after, limit, *filters)
 
+    async def open_offers(self, merchant: str, *, after: str, limit: int) -> list[str]:
+        offers = tables.offers.c
+        statement = (
+            select(offers.offer_id)
+            .where(offers.merchant == merchant, offers.offer_id > after, is_open())
+            .order_by(offers.offer_id)
+            .limit(limit)
+        )
+        async with self._database.read("open_offers") as connection:
+            return list((await connection.execute(statement)).scalars())
+
     async def update_offer(self, offer_id: str, changes: Mapping[str, object]) -> Offer:
+        if changes.get("available"):
+            changes = {**changes, "close_time": None}
         async with self._database.write("update_offer") as connection:
             return await OFFERS.update(connection, offer_id, changes)
 
     async def delete_offer(self, offer_id: str) -> None:
         async with self._database.write("delete_offer") as connection:
             await OFFERS.delete(connection, offer_id)
+
+
+def is_open() -> ColumnElement[bool]:
+    """Which offers are not closed. A process of the release before makes one available without opening it."""
+    return or_(tables.offers.c.close_time.is_(None), tables.offers.c.available)
 
 
 async def make_pending(connection: AsyncConnection, product_ids: Collection[str]) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -153,6 +154,16 @@ Index(
     postgresql_where=reference_images.c.index_time.is_(None),
 )
 
+image_states = Table(
+    "image_states",
+    metadata,
+    Column("image_id", KEY, ForeignKey("reference_images.image_id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("last_modified", Text, nullable=False),
+)
+"""Of pictures' files on the web. They hold for the row's file only while its sha256 is theirs."""
+
 version_vectors = Table(
     "version_vectors",
     metadata,
@@ -173,7 +184,9 @@ offers = Table(
     Column("url", Text, nullable=False),
     Column("available", Boolean, nullable=False),
     Column("update_time", UtcTime, nullable=False),
+    Column("close_time", UtcTime),
     Index(None, "product_id", "offer_id"),
+    Index(None, "merchant", "offer_id"),
 )
 
 articles = Table(
@@ -210,9 +223,42 @@ gaps = Table(
     Column("comment", Text, nullable=False),
     Column("vector", LargeBinary, nullable=False),
     Column("model", Text, nullable=False),
+    Column("refused_product_id", OptionalKey),
+    Column("cluster_id", OptionalKey),
     Index(None, "scan_time", "scan_id"),
     Index(None, "category", "scan_time", "scan_id"),
 )
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("scan_id", KEY, ForeignKey("gaps.scan_id", ondelete="CASCADE"), primary_key=True),
+    Column("replay_id", KEY, nullable=False),
+    Column("closed_in", OptionalKey),
+    # A product that is deleted finds nothing any more.
+    Column("product_id", OptionalKey, ForeignKey("products.product_id", ondelete="SET NULL"), index=True),
+    Column("found", Boolean, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("index_time", UtcTime),
+    Column("replay_time", UtcTime, nullable=False),
+)
+"""Which run replayed a gap last; what that came to, or, of a closed gap, what the run that `closed_in` it came to."""
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("replay_id", KEY, primary_key=True),
+    Column("category", String(32), primary_key=True),
+    Column("update_time", UtcTime, nullable=False),
+    Column("gaps", Integer, nullable=False),
+    Column("without_crop", Integer, nullable=False),
+    Column("replayed", Integer, nullable=False),
+    Column("found", Integer, nullable=False),
+    Column("closed", Integer, nullable=False),
+    Index(None, "update_time", "replay_id", "category"),
+)
+"""Counts only, so they stay when the scans are erased."""
 
 feedback = Table(
     "feedback",
@@ -246,6 +292,14 @@ operations = Table(
     Column("update_time", UtcTime, nullable=False),
     Column("lease_owner", String(200), nullable=False),
     Column("lease_until", UtcTime),
+    # With defaults: a process of the release before adds rows without them.
+    Column("complete", Boolean, nullable=False, server_default=false()),
+    Column("force", Boolean, nullable=False, server_default=false()),
+    Column("images_unchanged", BigInteger, nullable=False, server_default="0"),
+    Column("offers_closed", BigInteger, nullable=False, server_default="0"),
+    Column("offers_reopened", BigInteger, nullable=False, server_default="0"),
+    Column("closing_refused", Text, nullable=False, server_default=""),
+    Column("pictures_uri", Text, nullable=False, server_default=""),
     Index(None, "state", "create_time"),
 )
 

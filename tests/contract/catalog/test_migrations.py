@@ -105,6 +105,7 @@ async def test_a_database_of_the_first_release_goes_on(database):
     async with database.write("test") as connection:
         await connection.run_sync(to, "0001")
         for statement in (
+            "INSERT INTO gaps VALUES ('g', 'toys', 0.5, '2026-01-02 03:04:05', '', '', '', '')",
             "INSERT INTO products VALUES ('p', NULL, 't', '', 'toys', '', '', '2026-01-01', '2026-01-01')",
             "INSERT INTO articles VALUES (7, 'a', '相機', 'A body', '', '', '2026-01-02')",
             "INSERT INTO article_products (product_id, number, position) VALUES ('p', 7, 0)",
@@ -112,7 +113,10 @@ async def test_a_database_of_the_first_release_goes_on(database):
         ):
             await connection.execute(text(statement))
     await migrate(database)
-    backlog = await SqlStore(database).backlog()
+    store = SqlStore(database)
+    [gap] = await store.list_gaps(before=None, limit=9)
+    assert (gap.scan_id, gap.state, gap.replay, gap.cluster_id, gap.refused_product_id) == ("g", "open", None, "", "")
+    backlog = await store.backlog()
     assert (backlog.images_pending, backlog.pending_since) == (1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-    (article,) = await SqlStore(database).search_articles("相机", offset=0, limit=5)
+    (article,) = await store.search_articles("相机", offset=0, limit=5)
     assert (article.article_id, article.product_ids, article.product_scores) == ("a", ("p",), ())

@@ -23,7 +23,6 @@ from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
 from services.catalog.operations_servicer import OperationsService
-from services.catalog.peers_grpc import GrpcDetector, GrpcEmbedder
 from services.catalog.servicer import CatalogService
 from services.catalog.sql import SqlStore, fulltext
 from services.catalog.sql.database import Database
@@ -35,6 +34,7 @@ from shiwu.chassis.settings import ServerSettings
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub, add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
+from shiwu.wire.models import GrpcDetector, GrpcEmbedder
 from tests.unit.catalog_import.peers import Peers, serving
 
 if TYPE_CHECKING:  # only in the types

@@ -79,7 +79,8 @@ async def test_a_gap_is_recorded_once_and_listed_newest_first(stub):
         await stub.RecordGap(request)
     listed = await stub.ListGaps(pb.ListGapsRequest())
     assert [each.scan_id for each in listed.gaps] == ["g2", "g1", "g3"]
-    assert listed.gaps[1] == kept
+    as_kept = gap("g1", crop=kept.crop, comment="what?", model="m@1", demand=1, state=resources.GAP_STATE_OPEN)
+    assert listed.gaps[1] == as_kept
     first = await stub.ListGaps(pb.ListGapsRequest(page_size=2))
     assert [each.scan_id for each in first.gaps] == ["g2", "g1"]
     second = await stub.ListGaps(pb.ListGapsRequest(page_size=2, page_token=first.next_page_token))
@@ -109,6 +110,7 @@ async def test_a_gap_is_recorded_once_and_listed_newest_first(stub):
         (pb.RecordGapRequest(gap=gap(crop=b"text")), "gap.crop"),
         (pb.RecordGapRequest(gap=gap(crop=jpeg(321, 10))), "gap.crop"),
         (pb.RecordGapRequest(gap=gap(crop=jpeg(8, 8) + bytes(1 << 20))), "gap.crop"),
+        (pb.RecordGapRequest(gap=gap(refused_product_id="a b")), "gap.refused_product_id"),
         (pb.RecordGapRequest(gap=gap(), vector=VECTOR), "model"),
         (pb.RecordGapRequest(gap=gap(), model="m@1"), "vector"),
         (pb.RecordGapRequest(gap=gap(), model="m@1", vector=b"abc"), "vector"),
@@ -120,6 +122,105 @@ async def test_a_gap_is_recorded_once_and_listed_newest_first(stub):
 async def test_gaps_are_checked(stub, request_, field):
     await refused(stub.RecordGap(request_), "INVALID_ARGUMENT", field=field)
     assert not (await stub.ListGaps(pb.ListGapsRequest())).gaps
+
+
+async def test_gaps_are_clustered_replayed_and_counted(stub):
+    product = resources.Product(product_id="p", title="Shoe", category="shoes")
+    await stub.CreateProduct(pb.CreateProductRequest(product=product))
+    for second, key in enumerate(("g1", "g2", "g3")):
+        kept = gap(key, 1_780_000_000 + second, refused_product_id="r" if key == "g3" else "")
+        await stub.RecordGap(pb.RecordGapRequest(gap=kept, vector=VECTOR, model="m@1"))
+    clustered = [pb.ClusteredGap(scan_id=key, cluster_id="g1") for key in ("g1", "g2")]
+    await stub.ClusterGaps(pb.ClusterGapsRequest(gaps=clustered))
+    searched = Timestamp(seconds=1_780_000_100)
+    replayed = [
+        pb.ReplayedGap(scan_id="g1", product_id="p", found=True, confidence=0.75, model="m@1", index_time=searched),
+        pb.ReplayedGap(scan_id="g3", product_id="p", confidence=0.25, model="m@1"),
+    ]
+    await stub.RecordReplays(pb.RecordReplaysRequest(replay_id="run-1", gaps=replayed))
+    await stub.RecordFeedback(
+        pb.RecordFeedbackRequest(scan_id="g3", verdict=resources.VERDICT_WRONG, product_id="said")
+    )
+
+    mask = {"paths": ["scan_id", "cluster_id", "demand"]}
+    ranked = await stub.ListGaps(pb.ListGapsRequest(order_by="demand desc", read_mask=mask))
+    assert list(ranked.gaps) == [
+        resources.Gap(scan_id="g3", demand=1),
+        resources.Gap(scan_id="g2", cluster_id="g1", demand=1),
+        resources.Gap(scan_id="g1", cluster_id="g1", demand=1),
+    ]
+    [closed] = (await stub.ListGaps(pb.ListGapsRequest(state=resources.GAP_STATE_CLOSED))).gaps
+    told = closed.replay
+    assert (closed.scan_id, told.replay_id, told.product_id, told.index_time) == ("g1", "run-1", "p", searched)
+    assert told.HasField("replay_time")
+    opened = (
+        await stub.ListGaps(pb.ListGapsRequest(state=resources.GAP_STATE_OPEN, read_mask={"paths": ["vector"]}))
+    ).gaps
+    assert [each.vector for each in opened] == [VECTOR, VECTOR]
+    [of_cluster] = (await stub.ListGaps(pb.ListGapsRequest(cluster_id="g1", page_size=1))).gaps
+    assert of_cluster.scan_id == "g2"
+    refused_one = (await stub.ListGaps(pb.ListGapsRequest())).gaps[0]
+    assert (refused_one.refused_product_id, refused_one.said_product_id) == ("r", "said")
+    assert refused_one.verdict == resources.VERDICT_WRONG
+    assert not refused_one.replay.HasField("index_time")
+
+    [row] = (await stub.ListCoverage(pb.ListCoverageRequest())).coverage
+    assert (row.replay_id, row.category, row.gaps, row.without_crop) == ("run-1", "shoes", 3, 3)
+    assert (row.replayed, row.found, row.closed) == (2, 1, 1)
+    assert not (await stub.ListCoverage(pb.ListCoverageRequest(category="bags"))).coverage
+
+
+async def test_lists_by_demand_and_of_coverage_go_on_from_their_tokens(stub):
+    for key, category in (("g1", "shoes"), ("g2", "bags"), ("g3", "toys")):
+        await stub.RecordGap(pb.RecordGapRequest(gap=gap(key, category=category)))
+    await stub.RecordReplays(pb.RecordReplaysRequest(replay_id="run-1"))
+    for method, kind, field in (
+        (stub.ListGaps, pb.ListGapsRequest(order_by="demand desc", page_size=1), "gaps"),
+        (stub.ListCoverage, pb.ListCoverageRequest(page_size=1), "coverage"),
+    ):
+        categories = []
+        while True:
+            page = await method(kind)
+            categories += [each.category for each in getattr(page, field)]
+            if not page.next_page_token:
+                break
+            kind.page_token = page.next_page_token
+        assert sorted(categories) == ["bags", "shoes", "toys"]
+
+
+def replayed(**facts):
+    return pb.RecordReplaysRequest(replay_id="r", gaps=[pb.ReplayedGap(**({"scan_id": "g"} | facts))])
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "field"),
+    [
+        ("ListGaps", pb.ListGapsRequest(state=7), "state"),
+        ("ListGaps", pb.ListGapsRequest(order_by="demand"), "order_by"),
+        ("ListGaps", pb.ListGapsRequest(cluster_id="a b"), "cluster_id"),
+        ("ListGaps", pb.ListGapsRequest(read_mask={"paths": ["scan_id", "photo"]}), "read_mask"),
+        ("ClusterGaps", pb.ClusterGapsRequest(), "gaps"),
+        ("ClusterGaps", pb.ClusterGapsRequest(gaps=[pb.ClusteredGap()]), "gaps[0].scan_id"),
+        (
+            "ClusterGaps",
+            pb.ClusterGapsRequest(gaps=[pb.ClusteredGap(scan_id="g", cluster_id=" ")]),
+            "gaps[0].cluster_id",
+        ),
+        ("ClusterGaps", pb.ClusterGapsRequest(gaps=[pb.ClusteredGap(scan_id="g")] * 2), "gaps"),
+        ("ClusterGaps", pb.ClusterGapsRequest(gaps=[pb.ClusteredGap(scan_id=str(i)) for i in range(1001)]), "gaps"),
+        ("RecordReplays", pb.RecordReplaysRequest(), "replay_id"),
+        ("RecordReplays", replayed(scan_id=""), "gaps[0].scan_id"),
+        ("RecordReplays", replayed(found=True), "gaps[0].product_id"),
+        ("RecordReplays", replayed(product_id="a b"), "gaps[0].product_id"),
+        ("RecordReplays", replayed(confidence=2.0), "gaps[0].confidence"),
+        ("RecordReplays", replayed(model="x" * 201), "gaps[0].model"),
+        ("RecordReplays", replayed(index_time=Timestamp(seconds=2**60)), "gaps[0].index_time"),
+        ("ListCoverage", pb.ListCoverageRequest(category="cars"), "category"),
+        ("ListCoverage", pb.ListCoverageRequest(page_token="W10"), "page_token"),
+    ],
+)
+async def test_what_is_said_of_gaps_is_checked(stub, method, request_, field):
+    await refused(getattr(stub, method)(request_), "INVALID_ARGUMENT", field=field)
 
 
 async def test_the_last_word_on_a_scan_counts(stub):

@@ -15,12 +15,12 @@ from services.catalog.import_settings import ImportSettings
 from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
-from services.catalog.peers_grpc import GrpcDetector, GrpcEmbedder
 from services.catalog.sql import SqlStore
 from services.catalog.sql.database import Database
 from shiwu.chassis.channel import connect
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
+from shiwu.wire.models import GrpcDetector, GrpcEmbedder
 
 
 @dataclass

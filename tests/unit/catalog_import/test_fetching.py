@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.catalog.fetching import Fetcher, FetchError, FetchSettings
-from services.catalog.public_addresses import IpAddress, is_public
+from services.catalog.fetching import Fetcher, FetchError, FetchSettings, Validators
+from shiwu.chassis.public_addresses import IpAddress, is_public
 
 LOOPBACK = FetchSettings(allowed_networks=(ipaddress.ip_network("127.0.0.1/32"),), attempts=1, timeout_seconds=2.0)
 PNG = b"\x89PNG rest"
@@ -76,6 +76,7 @@ async def test_a_picture_is_fetched_through_redirects():
         (answer(content_encoding="gzip"), "content encoding 'gzip'"),
         (answer(b"", "302 Found", location="/a"), "redirects more than 5 times"),
         (answer(b"", "302 Found", location="file:///etc/passwd"), "is not an http or https address, or leads to none"),
+        (answer(b"", "304 Not Modified"), "status 304; expected 200"),
         (b"not http at all\r\n\r\n", "is not an http or https address, or leads to none"),
         (answer(status="503 Busy"), "was answered with status 503 (1 tries)"),
     ],
@@ -83,6 +84,15 @@ async def test_a_picture_is_fetched_through_redirects():
 async def test_a_bad_answer_says_what_is_wrong(response: bytes, problem: str):
     async with serving({"/a": response}) as (url, _):
         assert problem in await refused(f"{url}/a", LOOPBACK.model_copy(update={"max_bytes": 2000}))
+
+
+@pytest.mark.parametrize("etag", ['"caf\u00e9"', '"' + "x" * 2000 + '"', ""])
+async def test_a_state_that_cannot_be_sent_back_is_not_kept(etag: str):
+    head, _, body = answer().partition(b"\r\n\r\n")
+    response = head + b"\r\netag: " + etag.encode("latin-1") + b"\r\n\r\n" + body
+    async with serving({"/a": response}) as (url, _), Fetcher(LOOPBACK) as fetcher:
+        fetched = await fetcher.fetch_if_changed(f"{url}/a", Validators())
+    assert (fetched.data, fetched.validators) == (PNG, Validators())
 
 
 async def test_a_server_that_hangs():

@@ -9,18 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from services.catalog import pictures
-from services.catalog.ingest import model_for
-from services.catalog.peers import EmbeddingModel, FoundObject
 from services.catalog.resources import Batch, Product
 from shiwu.chassis.errors import AlreadyExistsError, InvalidInputError, NotFoundError, UnavailableError
 from shiwu.v1 import vision_pb2
 from shiwu.vision.decode import Limits
+from shiwu.wire import pictures
+from shiwu.wire.models import EmbeddingModel, FoundObject, model_for
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
 from tests.unit.catalog_import.peers import Peers
 
-MODEL = EmbeddingModel("general@1", (), 0.0, 64)
+MODEL = EmbeddingModel("general@1", (), 0.0, 64, 4)
 
 
 def picture(shop: Shop, seed: int = 1) -> pictures.Picture:
@@ -113,7 +112,7 @@ async def test_a_category_with_an_embedder_of_its_own(catalogue: Catalogue, peer
 
 
 def test_models_by_category():
-    bags = EmbeddingModel("bags@1", ("bags",), 0.1, 64)
+    bags = EmbeddingModel("bags@1", ("bags",), 0.1, 64, 4)
     assert model_for("bags", [MODEL, bags]) is bags
     assert model_for("shoes", [MODEL, bags]) is MODEL
 
@@ -135,7 +134,7 @@ def test_crops():
     image = np.zeros((400, 1000, 3), np.uint8)
     whole = pictures.crop_for(image, None, MODEL)
     assert whole.shape == (64, 160, 3)
-    margin = EmbeddingModel("m@1", (), 0.25, 64)
+    margin = EmbeddingModel("m@1", (), 0.25, 64, 4)
     small = pictures.crop_for(image, FoundObject((0.5, 0.5, 0.54, 0.6), 1.0, "bags"), margin)
     assert small.shape == (60, 60, 3)
     thin = pictures.crop_for(np.zeros((2, 3000, 3), np.uint8), None, MODEL)

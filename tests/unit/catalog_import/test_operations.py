@@ -65,6 +65,26 @@ async def test_an_import_from_start_to_end(catalogue: Catalogue, operations: Ope
     assert response.index_time.seconds > 0
     finished.metadata.Unpack(metadata)
     assert (metadata.rows_total, metadata.rows_done, metadata.rows_failed) == (3, 3, 2)
+    assert (metadata.products_written, metadata.images_indexed) == (1, 1)
+
+
+async def test_what_a_complete_feed_closes_is_reported(catalogue: Catalogue, operations: OperationsStub, shop: Shop):
+    picture = shop.picture("1.png", 1)
+    row = f"p1,A,toys,M,1 USD,{picture}"
+    rest = [f"p{n},B,toys,M,2 USD," for n in range(2, 6)]
+    catalogue.imports.resume_all()
+    reports: list[tuple[int, ...]] = []
+    for lines in ([row, *rest], [row, *rest[1:]], [row, *rest], [row]):
+        started = await catalogue.imports.start(feed_uri=shop.feed(*lines), complete=True)
+        finished = await wait(operations, f"operations/{started.operation_id}")
+        metadata, response = catalog_pb2.ImportProductsMetadata(), catalog_pb2.ImportProductsResponse()
+        assert finished.metadata.Unpack(metadata)
+        assert finished.response.Unpack(response)
+        assert (metadata.request.complete, metadata.request.force) == (True, False)
+        both = (metadata, response)
+        reports += [(each.images_unchanged, each.offers_closed, each.offers_reopened) for each in both]
+    assert reports == [(0, 0, 0)] * 2 + [(1, 1, 0)] * 2 + [(1, 0, 1)] * 2 + [(1, 0, 0)] * 2
+    assert response.closing_refused.startswith("not closed: the feed lacks 4 of the 5 open offers of 'M'")
 
 
 async def test_a_failed_import_says_why(catalogue: Catalogue, operations: OperationsStub, shop: Shop):

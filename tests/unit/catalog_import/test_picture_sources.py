@@ -80,9 +80,9 @@ def test_without_folders_nothing_is_imported(root: Path):
 
 
 def test_formats():
-    assert [format_of(Path(name)) for name in ("a.csv", "A.TSV", "b.jsonl")] == ["csv", "tsv", "jsonl"]
-    with pytest.raises(FeedError, match=r"'feed\.xml' does not end in \.csv, \.tsv, \.jsonl"):
-        format_of(Path("feed.xml"))
+    assert [format_of(Path(name)) for name in ("a.csv", "A.TSV", "b.jsonl", "c.xml")] == ["csv", "tsv", "jsonl", "xml"]
+    with pytest.raises(FeedError, match=r"'feed\.json' does not end in \.csv, \.tsv, \.jsonl, \.xml"):
+        format_of(Path("feed.json"))
 
 
 async def test_pictures_beside_the_feed(source: PictureSource):

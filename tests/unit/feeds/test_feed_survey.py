@@ -74,10 +74,10 @@ def test_image_ids_of_a_feed(tmp_path: Path):
 def test_repeats_are_those_that_a_dictionary_finds(numbers: list[int]):
     from array import array
 
-    from services.catalog.feed_survey import _hash, _repeated
+    from services.catalog.feed_survey import _repeated, key_hash
 
     keys = [RowKeys(f"product {n}", "style ", f"merchant {n}", "") for n in numbers]
-    repeats = Repeats(_repeated(array("Q", [_hash(key.product) for key in keys])))
+    repeats = Repeats(_repeated(array("Q", [key_hash(key.product) for key in keys])))
     first: dict[int, int] = {}
     for line, (number, key) in enumerate(zip(numbers, keys, strict=True), start=2):
         assert repeats.seen(key, line).product == first.get(number, 0)

@@ -76,7 +76,13 @@ async def test_gaps_are_counted_by_what_became_of_them() -> None:
         for i in range(5):
             gaps.offer(gap(f"s{i}"), tile(1))
         assert told(gaps)["shiwu_gaps_waiting"] == 2
-    assert told(gaps) == {"shiwu_gaps_total kept": 2, "shiwu_gaps_total dropped": 3, "shiwu_gaps_waiting": 0}
+        gaps.refused("of another gateway")
+    assert told(gaps) == {
+        "shiwu_gaps_total kept": 2,
+        "shiwu_gaps_total dropped": 3,
+        "shiwu_gaps_total forgotten": 1,
+        "shiwu_gaps_waiting": 0,
+    }
     catalog.error = UnavailableError("down")
     async with recorder(catalog) as gaps:
         gaps.offer(gap("lost"), tile(1))

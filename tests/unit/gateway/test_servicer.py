@@ -339,6 +339,21 @@ class TestGaps:
         crop = cv2.imdecode(np.frombuffer(request.gap.crop, np.uint8), cv2.IMREAD_COLOR)
         assert max(crop.shape) <= 320
 
+    async def test_what_was_found_wrongly_is_kept_when_the_user_says_so(self):
+        world = World(STOCK)
+        async with Mesh(world).running(keep_crops=True) as mesh:
+            ids = {}
+            for word, verdict in (("right", VERDICT_RIGHT), ("wrong", VERDICT_WRONG)):
+                answer = await mesh.stub.Scan(pb.ScanRequest(image=ROBOT))
+                assert answer.outcome == pb.OUTCOME_MATCHED
+                ids[word] = answer.scan_id
+                await mesh.stub.SendFeedback(pb.SendFeedbackRequest(scan_id=answer.scan_id, verdict=verdict))
+            tried = await mesh.stub.Scan(pb.ScanRequest(image=ROBOT, synthetic=True))
+            await mesh.stub.SendFeedback(pb.SendFeedbackRequest(scan_id=tried.scan_id, verdict=VERDICT_WRONG))
+        (request,) = world.catalog.gaps
+        assert (request.gap.scan_id, request.gap.refused_product_id) == (ids["wrong"], "robot")
+        assert request.gap.crop
+
     async def test_a_catalogue_that_hangs_does_not_hold_the_answer_up(self):
         world = World(STOCK)
         async with Mesh(world).running() as mesh:

@@ -8,6 +8,8 @@ import pytest
 
 from offline.indexing.articles.link_job import link_articles
 from offline.indexing.articles.linking import read_rule
+from offline.review.proposals import Proposal
+from offline.review.queue import ReviewQueue
 from services.catalog.resources import Article, Product
 from tests.unit.offline.indexing.articles.test_importing import ROOT
 
@@ -70,6 +72,27 @@ async def test_a_second_run_writes_nothing_and_tells_the_same(catalogue, stocked
     assert await stocked.list_articles(after="", limit=10) == before
     for name in ("links.jsonl", "proposals.jsonl"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+async def test_people_have_the_last_word(catalogue, stocked, tmp_path):
+    rule = read_rule()
+    with ReviewQueue(f"sqlite:///{tmp_path}/review.sqlite") as queue:
+        await link_articles(catalogue, tmp_path, rule, queue)
+        (question,) = [
+            each for each in queue.find("open", "link", limit=9) if each.proposal.subject["product_id"] == "lens"
+        ]
+        queue.decide(question.proposal.proposal_id, accept=True, by="me")
+        sure = Proposal("link", {"article_id": "instant", "product_id": "camera"}, 0.9, {})
+        queue.add([sure], source="test")
+        queue.decide(sure.proposal_id, accept=False, by="me")
+        await link_articles(catalogue, tmp_path, rule, queue)
+        contact = await stocked.get_article("contact")
+        assert (contact.product_ids, contact.product_scores) == (("lens",), ())
+        assert (await stocked.get_article("instant")).product_ids == ()
+        assert queue.get(question.proposal.proposal_id).applied
+        await stocked.update_article("contact", {"product_ids": ()})  # somebody has changed their mind
+        await link_articles(catalogue, tmp_path, rule, queue)
+        assert (await stocked.get_article("contact")).product_ids == ()
 
 
 async def test_the_command_links_and_says_what_it_did(target, stocked, tmp_path):

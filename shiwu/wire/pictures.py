@@ -1,4 +1,4 @@
-"""A merchant's picture on its way into the catalogue: read, cropped to the product."""
+"""A merchant's picture on its way into a gallery: read, cropped to the product."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
-from services.catalog.peers import EmbeddingModel, FoundObject
 from shiwu.v1 import vision_pb2
 from shiwu.vision.crop import crop
 from shiwu.vision.decode import Limits, Photo, decode
-from shiwu.vision.resize import Image
+from shiwu.vision.resize import Image, shrunk
 from shiwu.wire.images import to_photo
+from shiwu.wire.models import EmbeddingModel, FoundObject
 
 _MIN_SIDE = 1024
 """Pixels of the longer side that a JPEG is decoded to at least: a product that fills a quarter of it still has more
@@ -70,13 +67,3 @@ def crop_for(image: Image, found: FoundObject | None, model: EmbeddingModel) -> 
         image = crop(image, box, model.crop_margin)
     # The shorter side keeps what the model reads; of a long thin crop the longer side may be much longer.
     return shrunk(image, model.input_size * max(image.shape[:2]) // min(image.shape[:2]))
-
-
-def shrunk(image: Image, side: int) -> Image:
-    """The picture with its longer side at most `side` pixels."""
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return np.ascontiguousarray(image)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,1 @@
+"""What cleaning and annotation propose, and what people decide of it."""
