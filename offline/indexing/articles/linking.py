@@ -173,9 +173,10 @@ def decide(links: Sequence[Link], rule: LinkRule) -> tuple[list[Link], list[Link
         return [], []
     best = max(likely, key=lambda link: link.score)
     rival = max((link.score for link in likely if link.category != best.category), default=0.0)
-    sure = [
-        link
-        for link in likely
-        if link.score >= rule.accept and link.category == best.category and best.score - rival > rule.margin
-    ]
-    return sure, [link for link in likely if link not in sure]
+    clear = best.score - rival > rule.margin
+    sure: list[Link] = []
+    doubtful: list[Link] = []
+    for link in likely:
+        good = clear and link.score >= rule.accept and link.category == best.category
+        (sure if good else doubtful).append(link)
+    return sure, doubtful
