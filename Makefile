@@ -111,7 +111,7 @@ node_modules/.package-lock.json: package-lock.json
 COMPILE = $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:
 	$(COMPILE) --extra cpu --extra embedded --extra postgres --extra jobs -o requirements/serve.txt pyproject.toml
-	$(COMPILE) --extra cpu --extra embedded --extra postgres --extra tracing --extra train --extra export --extra triton --extra jobs --extra crawl --extra dev \
+	$(COMPILE) --extra cpu --extra embedded --extra postgres --extra tracing --extra train --extra export --extra triton --extra jobs --extra articles --extra crawl --extra dev \
 	  -c requirements/serve.txt -o requirements/dev.txt pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements/dev.txt
 

@@ -119,6 +119,7 @@ def article(resource: Article) -> catalog_resources_pb2.Article:
         url=resource.url,
         category=resource.category,
         product_ids=resource.product_ids,
+        product_scores=resource.product_scores,
         update_time=timestamp(resource.update_time),
     )
 

@@ -101,6 +101,8 @@ class Article:
     url: str = ""
     category: str = ""
     product_ids: tuple[str, ...] = ()
+    product_scores: tuple[float, ...] = ()
+    """How sure it is about each of `product_ids`, above 0 to 1; empty: 1 for all."""
     update_time: datetime | None = None
 
 

@@ -100,6 +100,16 @@ def product_ids(values: Iterable[str], field: str) -> tuple[str, ...]:
     return keys
 
 
+def product_scores(values: Iterable[float], field: str) -> tuple[float, ...]:
+    """Numbers above 0 and up to 1."""
+    scores = tuple(values)
+    for position, score in enumerate(scores):
+        if not 0 < score <= 1:
+            msg = f"is {score:g}; expected above 0 to 1"
+            raise InvalidInputError(msg, field=f"{field}[{position}]")
+    return scores
+
+
 def as_is(value: Any, _field: str) -> Any:
     """Any value that the field's type allows."""
     return value
@@ -138,6 +148,7 @@ ARTICLE: Final[Mapping[str, Rule]] = {
     "url": optional(web_address),
     "category": optional(check_category),
     "product_ids": product_ids,
+    "product_scores": product_scores,
 }
 REFERENCE_IMAGE: Final[Mapping[str, Rule]] = {"image_id": check_id, "product_id": check_id, "uri": text(_LONGEST_URL)}
 GAP: Final[Mapping[str, Rule]] = {

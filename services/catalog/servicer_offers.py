@@ -14,6 +14,7 @@ from services.catalog.requests import changes, given, one_page, one_ranked_page
 from services.catalog.resources import Article, Offer
 from services.catalog.rules import ARTICLE, OFFER, facts, optional, text
 from services.catalog.store import CatalogStore
+from shiwu.chassis.errors import InvalidInputError
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import catalog_resources_pb2 as resources_pb
 from shiwu.wire.ids import check_id
@@ -53,8 +54,8 @@ class OfferMethods:
         return Empty()
 
     async def CreateArticle(self, request: pb.CreateArticleRequest, context: Context) -> resources_pb.Article:
-        article = Article(**facts(given(request, "article"), "article", ARTICLE))
-        return messages.article(await self._store.create_article(article))
+        found = _scored(facts(given(request, "article"), "article", ARTICLE))
+        return messages.article(await self._store.create_article(Article(**found)))
 
     async def GetArticle(self, request: pb.GetArticleRequest, context: Context) -> resources_pb.Article:
         return messages.article(await self._store.get_article(check_id(request.article_id, "article_id")))
@@ -74,9 +75,21 @@ class OfferMethods:
         return pb.ListArticlesResponse(articles=map(messages.article, page), next_page_token=token)
 
     async def UpdateArticle(self, request: pb.UpdateArticleRequest, context: Context) -> resources_pb.Article:
-        changed = changes(request, "article", ARTICLE, "article_id")
+        changed = _scored(changes(request, "article", ARTICLE, "article_id"))
         return messages.article(await self._store.update_article(request.article.article_id, changed))
 
     async def DeleteArticle(self, request: pb.DeleteArticleRequest, context: Context) -> Empty:
         await self._store.delete_article(check_id(request.article_id, "article_id"))
         return Empty()
+
+
+def _scored(found: dict[str, Any]) -> dict[str, Any]:
+    """An article's fields, if its scores are those of the products named with them."""
+    scores = found.get("product_scores")
+    if scores is not None and "product_ids" not in found:
+        msg = "'product_scores' alone cannot be changed; expected 'product_ids' with it"
+        raise InvalidInputError(msg, field="update_mask")
+    if scores and len(scores) != len(found["product_ids"]):
+        msg = f"has {len(scores):,} scores; expected none or {len(found['product_ids']):,}, one for each of product_ids"
+        raise InvalidInputError(msg, field="article.product_scores")
+    return found

@@ -257,8 +257,9 @@ class CatalogStore(ImportLedger, Protocol):
     ) -> tuple[list[Description], list[Article]]:
         """Products with style and offers in the order asked for, without unknown ones; and articles, best first.
 
-        Articles are those about the first product found, the latest first; then those of its category (or of none)
-        whose title shares words with its title, best first.
+        Articles are those about the first product found or one of its style, by score, those about itself before
+        others, then the latest first; then those of its category (or of none) whose title shares words with its
+        title, best first.
         """
         ...
 

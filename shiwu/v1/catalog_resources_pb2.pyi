@@ -108,7 +108,7 @@ class Offer(_message.Message):
     def __init__(self, offer_id: _Optional[str] = ..., product_id: _Optional[str] = ..., merchant: _Optional[str] = ..., price: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., url: _Optional[str] = ..., available: _Optional[bool] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Article(_message.Message):
-    __slots__ = ("article_id", "title", "body", "url", "category", "product_ids", "update_time")
+    __slots__ = ("article_id", "title", "body", "url", "category", "product_ids", "update_time", "product_scores")
     ARTICLE_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +116,7 @@ class Article(_message.Message):
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     PRODUCT_IDS_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_SCORES_FIELD_NUMBER: _ClassVar[int]
     article_id: str
     title: str
     body: str
@@ -123,7 +124,8 @@ class Article(_message.Message):
     category: str
     product_ids: _containers.RepeatedScalarFieldContainer[str]
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, article_id: _Optional[str] = ..., title: _Optional[str] = ..., body: _Optional[str] = ..., url: _Optional[str] = ..., category: _Optional[str] = ..., product_ids: _Optional[_Iterable[str]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    product_scores: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, article_id: _Optional[str] = ..., title: _Optional[str] = ..., body: _Optional[str] = ..., url: _Optional[str] = ..., category: _Optional[str] = ..., product_ids: _Optional[_Iterable[str]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., product_scores: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Gap(_message.Message):
     __slots__ = ("scan_id", "category", "confidence", "scan_time", "crop", "comment", "refused_product_id", "state", "replay", "cluster_id", "demand", "vector", "model", "verdict", "said_product_id")

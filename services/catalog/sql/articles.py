@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select
@@ -15,8 +16,8 @@ from services.catalog.sql import tables
 from services.catalog.sql.database import Database, violated
 from services.catalog.sql.fulltext import FullText
 from services.catalog.sql.rows import Rows
-from services.catalog.words import query_words
 from shiwu.chassis.errors import NotFoundError
+from shiwu.words import query_words
 
 _ROWS = Rows(tables.articles, Article, "article_id", "article")
 _NUMBER = tables.articles.c.number
@@ -25,7 +26,7 @@ _NUMBER = tables.articles.c.number
 ARTICLES = select(_NUMBER, *_ROWS.columns)
 """What articles are read by."""
 _LINKS = (
-    select(tables.article_products.c.number, tables.article_products.c.product_id)
+    select(tables.article_products.c.number, tables.article_products.c.product_id, tables.article_products.c.score)
     .where(tables.article_products.c.number.in_(bindparam("numbers", expanding=True)))
     .order_by(tables.article_products.c.number, tables.article_products.c.position)
 )
@@ -43,8 +44,8 @@ class Articles:
             with _ROWS.references_kept(values):
                 result = await connection.execute(insert(tables.articles).values(values).returning(_NUMBER))
             number = result.scalar_one()
-            await self._full_text.put(connection, number, article.title, article.body)
-            await _link(connection, number, article.product_ids)
+            await connection.run_sync(self._full_text.put, number, article.title, article.body)
+            await _link(connection, number, article.product_ids, article.product_scores)
             return _ROWS.as_written(article, values)
 
     async def get_article(self, article_id: str) -> Article:
@@ -65,20 +66,20 @@ class Articles:
         statement = ARTICLES.join(hits, hits.c.number == _NUMBER).order_by(hits.c.rank, _ROWS.key_column)
         async with self._database.read("search_articles") as connection:
             return await connection.run_sync(
-                read_articles, statement.offset(offset).limit(limit), words=self._full_text.all_of(words)
+                read_articles, statement.offset(offset).limit(limit), **self._full_text.all_of(words)
             )
 
     async def update_article(self, article_id: str, changes: Mapping[str, object]) -> Article:
-        values = {name: value for name, value in changes.items() if name != "product_ids"}
+        values = {name: value for name, value in changes.items() if name not in ("product_ids", "product_scores")}
         async with self._database.write("update_article") as connection:
             article = await _ROWS.update(connection, article_id, values)
             number = await _number(connection, article_id)
-            await self._full_text.put(connection, number, article.title, article.body)
+            await connection.run_sync(self._full_text.put, number, article.title, article.body)
             if "product_ids" in changes:
                 await connection.execute(
                     delete(tables.article_products).where(tables.article_products.c.number == number)
                 )
-                await _link(connection, number, changes["product_ids"])
+                await _link(connection, number, changes["product_ids"], changes.get("product_scores"))
             statement = ARTICLES.where(_ROWS.key_column == article_id)
             return _only(await connection.run_sync(read_articles, statement), article_id)
 
@@ -98,15 +99,19 @@ def complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[Article]:
     """The articles of rows of `ARTICLES`, with the products that they are about."""
     if not rows:
         return []
-    about: defaultdict[int, list[str]] = defaultdict(list)
-    for number, product_id in connection.execute(_LINKS, {"numbers": [row.number for row in rows]}):
-        about[number].append(product_id)
+    about: defaultdict[int, list[tuple[str, float]]] = defaultdict(list)
+    for number, *link in connection.execute(_LINKS, {"numbers": [row.number for row in rows]}):
+        about[number].append(tuple(link))
     return [_article(row, about[row.number]) for row in rows]
 
 
-def _article(row: Row[Any], product_ids: Iterable[str]) -> Article:
+def _article(row: Row[Any], links: Sequence[tuple[str, float]]) -> Article:
     values = {column.name: getattr(row, column.name) for column in _ROWS.columns}
-    return Article(**values, product_ids=tuple(product_ids))
+    scores = tuple(score for _, score in links)
+    sure = all(score == 1 for score in scores)
+    return Article(
+        **values, product_ids=tuple(product_id for product_id, _ in links), product_scores=() if sure else scores
+    )
 
 
 def _only(found: Sequence[Article], article_id: str) -> Article:
@@ -123,10 +128,11 @@ async def _number(connection: AsyncConnection, article_id: str) -> int:
     return int(number)
 
 
-async def _link(connection: AsyncConnection, number: int, product_ids: Any) -> None:
+async def _link(connection: AsyncConnection, number: int, product_ids: Any, scores: Any) -> None:
+    links = dict(zip(product_ids, scores or repeat(1.0), strict=False))
     rows = [
-        {"number": number, "product_id": product_id, "position": position}
-        for position, product_id in enumerate(dict.fromkeys(product_ids))
+        {"number": number, "product_id": product_id, "position": position, "score": score}
+        for position, (product_id, score) in enumerate(links.items())
     ]
     if not rows:
         return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, bindparam, select
+from sqlalchemy import BindParameter, Connection, Select, bindparam, case, func, select, union_all
 
 from services.catalog.resources import Article, Description, Offer, Product
 from services.catalog.sql import tables
@@ -14,7 +14,7 @@ from services.catalog.sql.articles import ARTICLES, complete
 from services.catalog.sql.database import Database
 from services.catalog.sql.fulltext import FullText
 from services.catalog.sql.products import OFFERS, PRODUCTS, STYLES
-from services.catalog.words import title_words
+from shiwu.words import title_words
 
 # The statements are put together once: SQLAlchemy takes longer for that than SQLite for running them.
 _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
@@ -30,10 +30,29 @@ _OFFERS = (
         tables.offers.c.available.desc(), tables.offers.c.currency, tables.offers.c.price, tables.offers.c.offer_id
     )
 )
+_LINKS = tables.article_products.c
+_ITS_STYLE = union_all(
+    select(bindparam("product_id", type_=tables.KEY)),
+    select(tables.products.c.product_id).where(tables.products.c.style_id == bindparam("style_id")),
+)
+_LINKED = (
+    select(
+        _LINKS.number,
+        func.max(_LINKS.score).label("score"),
+        func.max(case((_LINKS.product_id == bindparam("product_id"), 1), else_=0)).label("itself"),
+    )
+    .where(_LINKS.product_id.in_(_ITS_STYLE))
+    .group_by(_LINKS.number)
+    .subquery()
+)
 _ABOUT = (
-    ARTICLES.join(tables.article_products)
-    .where(tables.article_products.c.product_id == bindparam("product_id"))
-    .order_by(tables.articles.c.update_time.desc(), tables.articles.c.article_id)
+    ARTICLES.join(_LINKED, _LINKED.c.number == tables.articles.c.number)
+    .order_by(
+        _LINKED.c.score.desc(),
+        _LINKED.c.itself.desc(),
+        tables.articles.c.update_time.desc(),
+        tables.articles.c.article_id,
+    )
     .limit(bindparam("most"))
 )
 
@@ -56,12 +75,13 @@ class Describing:
         return await self._database.query("describe", read)
 
     def _articles(self, connection: Connection, product: Product, most: int) -> list[Article]:
-        rows = list(connection.execute(_ABOUT, {"product_id": product.product_id, "most": most}))
+        about = {"product_id": product.product_id, "style_id": product.style_id, "most": most}
+        rows = list(connection.execute(_ABOUT, about))
         words = title_words(product.title)
         if len(rows) < most and words:
             matching = self._full_text.any_in_title(words)
             categories = [product.category, ""]
-            rows += connection.execute(self._alike, {"words": matching, "categories": categories, "most": most})
+            rows += connection.execute(self._alike, {**matching, "categories": categories, "most": most})
         once = {row.number: row for row in rows}
         return complete(connection, list(once.values())[:most])
 

@@ -208,6 +208,7 @@ article_products = Table(
     Column("product_id", KEY, ForeignKey("products.product_id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, ForeignKey("articles.number", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, nullable=False),
+    Column("score", Float, nullable=False, server_default="1"),  # processes of an older release leave it out
     Index(None, "number", "position"),
 )
 

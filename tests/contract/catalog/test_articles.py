@@ -40,6 +40,7 @@ async def found(store, query, **window):
         ("运动鞋", ["history"]),
         ("咖啡", ["history"]),  # in the midst of a row of characters
         ("鞋", ["history"]),
+        ("跑步鞋從橡膠", ["history"]),  # in traditional characters
         ("鞋动", []),  # not in this order
         ("跑步 coffee", []),
         ("zebra", []),
@@ -49,6 +50,17 @@ async def found(store, query, **window):
 )
 async def test_words_find_articles(articles, query, wanted):
     assert await found(articles, query) == wanted
+
+
+async def test_the_article_that_is_called_so_comes_first(store):
+    for number in range(30):
+        await store.create_article(Article(f"a{number}", f"Camera {number}", "camera " * 5))
+    long = "An instrument for pictures, with a lens and a shutter. " * 100
+    await store.create_article(Article("the", "Cameras", long))
+    assert (await found(store, "camera"))[0] == "the"
+    await store.create_product(Product("p", "Camera", "appliances"))
+    _, articles = await store.describe(["p"], max_articles=3)
+    assert articles[0].article_id == "the"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +110,20 @@ async def test_changed_and_deleted_articles_are_found_by_what_they_say_now(artic
     assert await found(articles, "teapot") == []
 
 
+async def test_scores_belong_to_the_products_written_with_them(store):
+    for key in ("p1", "p2"):
+        await store.create_product(Product(key, key, "toys"))
+    created = await store.create_article(Article("a", "A", product_ids=("p2", "p1"), product_scores=(1, 0.3)))
+    assert created == await store.get_article("a")
+    changed = await store.update_article("a", {"title": "B"})
+    assert (changed.product_ids, changed.product_scores) == (("p2", "p1"), (1, 0.3))
+    changed = await store.update_article("a", {"product_ids": ("p1",), "product_scores": (0.4,)})
+    assert changed == await store.get_article("a")
+    assert (changed.product_ids, changed.product_scores) == (("p1",), (0.4,))
+    changed = await store.update_article("a", {"product_ids": ("p1",)})
+    assert changed.product_scores == ()
+
+
 class TestDescribe:
     @pytest.fixture
     async def shop(self, articles):
@@ -138,6 +164,25 @@ class TestDescribe:
         assert [each.article_id for each in articles] == ["later", "running"]
         _, articles = await shop.describe(["p1"], max_articles=1)
         assert [each.article_id for each in articles] == ["later"]
+
+    async def test_links_count_by_score_then_those_to_the_product_itself_before_those_to_its_style(self, shop):
+        await shop.create_product(Product("p3", "Blue running shoe", "shoes", style_id="s"))
+        for key, products, scores in (
+            ("unsure", ("p1",), (0.5,)),
+            ("style", ("p3",), ()),
+            ("itself", ("p3", "p1"), ()),
+            ("style, too", ("p2", "p3"), (0.9, 0.75)),
+            ("both", ("p1", "p3"), (0.25, 0.6)),
+            ("other", ("p2",), ()),
+        ):
+            await shop.create_article(Article(key, "Unlike", product_ids=products, product_scores=scores))
+        _, articles = await shop.describe(["p1"], max_articles=10)
+        assert [each.article_id for each in articles] == [
+            "itself", "style", "style, too", "both", "unsure", "running",
+        ]  # fmt: skip
+        assert articles[2] == await shop.get_article("style, too")
+        _, articles = await shop.describe(["p2"], max_articles=2)  # it has no style
+        assert [each.article_id for each in articles] == ["other", "style, too"]
 
     async def test_likeness_is_of_titles_and_within_the_category(self, shop):
         await shop.create_product(Product("p3", "Coffee cup", "furniture"))

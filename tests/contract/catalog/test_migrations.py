@@ -63,7 +63,7 @@ async def test_a_database_that_is_behind_is_refused_with_what_to_do(database):
     await migrate(database)
     async with database.write("test") as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(PreconditionError, match=r"revision 0000.*needs 0005"):
+    with pytest.raises(PreconditionError, match=r"revision 0000.*needs 0006"):
         await check_revision(database)
 
 
@@ -92,7 +92,10 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database, monkeypatc
 
 
 async def test_a_database_of_the_first_release_goes_on(database):
-    """Its pictures have no time of their last change; those that wait have waited since they were added."""
+    """Its pictures have no time of their last change; those that wait have waited since they were added.
+
+    Its articles are found by today's words, and people have said what they are about.
+    """
 
     def to(connection: Connection, revision: str) -> None:
         config = migrating._config()
@@ -104,6 +107,8 @@ async def test_a_database_of_the_first_release_goes_on(database):
         for statement in (
             "INSERT INTO gaps VALUES ('g', 'toys', 0.5, '2026-01-02 03:04:05', '', '', '', '')",
             "INSERT INTO products VALUES ('p', NULL, 't', '', 'toys', '', '', '2026-01-01', '2026-01-01')",
+            "INSERT INTO articles VALUES (7, 'a', '相機', 'A body', '', '', '2026-01-02')",
+            "INSERT INTO article_products (product_id, number, position) VALUES ('p', 7, 0)",
             "INSERT INTO reference_images VALUES ('i', 'p', '', '', 1, 1, 'm@1', NULL, '2026-01-02 03:04:05', 0, '')",
         ):
             await connection.execute(text(statement))
@@ -113,3 +118,5 @@ async def test_a_database_of_the_first_release_goes_on(database):
     assert (gap.scan_id, gap.state, gap.replay, gap.cluster_id, gap.refused_product_id) == ("g", "open", None, "", "")
     backlog = await store.backlog()
     assert (backlog.images_pending, backlog.pending_since) == (1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    (article,) = await store.search_articles("相机", offset=0, limit=5)
+    assert (article.article_id, article.product_ids, article.product_scores) == ("a", ("p",), ())

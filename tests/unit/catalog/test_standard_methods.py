@@ -43,6 +43,7 @@ EXAMPLES = {
         url="http://news.example/",
         category="shoes",
         product_ids=["p0"],
+        product_scores=[0.5],
     ),
 }
 
@@ -358,6 +359,30 @@ async def test_longest_allowed_values_are_kept(stub):
 async def test_an_articles_products_are_checked(kind, product_ids, field):
     article = resources.Article(article_id="a", title="t", product_ids=product_ids)
     await refused(Kind("article", kind.stub).create(article), "INVALID_ARGUMENT", field=field)
+
+
+@pytest.mark.parametrize(
+    ("scores", "field"),
+    [
+        ([0.5, 0.0], "article.product_scores[1]"),
+        ([1.5], "article.product_scores[0]"),
+        ([float("nan")], "article.product_scores[0]"),
+        ([0.5, 0.5], "article.product_scores"),
+    ],
+)
+async def test_scores_are_one_for_each_product(kind, scores, field):
+    article = resources.Article(article_id="a", title="t", product_ids=["p0"], product_scores=scores)
+    await refused(Kind("article", kind.stub).create(article), "INVALID_ARGUMENT", field=field)
+
+
+async def test_scores_change_only_with_their_products(stub):
+    articles = Kind("article", stub)
+    await Kind("product", stub).create(resources.Product(product_id="p0", title="p", category="shoes"))
+    await articles.create(articles.example)
+    await refused(articles.update(articles.example, "product_scores"), "INVALID_ARGUMENT", field="update_mask")
+    changed = articles.example
+    changed.product_scores[:] = [0.25]
+    assert list((await articles.update(changed, "product_ids", "product_scores")).product_scores) == [0.25]
 
 
 @pytest.mark.parametrize(

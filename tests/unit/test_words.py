@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.words import index_words, query_words, stem, title_words
+from shiwu.words import index_words, query_words, stem, title_words
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,7 @@ def test_stems(word, wanted):
         ("鞋", ["鞋"]),
         ("Nike运动鞋42", ["nike", "运动", "动鞋", "42"]),
         ("\uff2e\uff49\uff4b\uff45", ["nike"]),  # full width
+        ("即影即有相機", ["即影", "影即", "即有", "有相", "相机"]),  # traditional
         ("snake_case it's", ["snake", "case", "it", "s"]),
         ("!? _", []),
     ],

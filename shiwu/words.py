@@ -1,8 +1,9 @@
 """The words of a text, for looking it up: the same on every database, whatever its own text search can do.
 
 Chinese, Japanese and Korean are written without spaces; they are looked up by pairs of characters (bigrams), the
-plain remedy that needs no dictionary. English plurals meet their singulars by the S stemmer (Harman, "How effective
-is suffixing?", 1991).
+plain remedy that needs no dictionary. Traditional characters count as the simplified ones of OpenCC's table, each by
+itself, so that a text is found by any part of it. English plurals meet their singulars by the S stemmer (Harman, "How
+effective is suffixing?", 1991).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+
+import opencc
 
 _EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
 _RUN = re.compile(rf"([{_EAST_ASIAN}]+)|([^\W_{_EAST_ASIAN}]+)")
@@ -19,6 +22,15 @@ _FILLERS = frozenset(
     {"a", "an", "and", "as", "at", "by", "for", "from", "how", "in", "into", "is", "it", "its", "of", "on", "or", "our"}
     | {"set", "that", "the", "this", "to", "was", "what", "with", "your"}
 )
+
+
+def _simplified() -> dict[int, str]:
+    characters = [*map(chr, range(0x3400, 0x4DC0)), *map(chr, range(0x4E00, 0xA000))]
+    simplified = opencc.OpenCC("t2s").convert("\n".join(characters)).split("\n")
+    return {ord(old): new for old, new in zip(characters, simplified, strict=True) if old != new}
+
+
+_SIMPLIFIED = _simplified()
 
 
 def index_words(text: str) -> Iterator[str]:
@@ -58,7 +70,7 @@ def stem(word: str) -> str:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", text).casefold().translate(_SIMPLIFIED)
 
 
 def _pairs(run: str) -> Iterator[str]:
