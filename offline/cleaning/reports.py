@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any, Final
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
@@ -71,6 +72,28 @@ def noise_report(verdicts: Sequence[Mapping[str, Any]], problems: Sequence[Mappi
     return files
 
 
+def merge_report(groups: Sequence[Mapping[str, Any]], uris: Mapping[str, Sequence[str]]) -> dict[str, bytes]:
+    """Files by name. groups: rows of product_ids, score, steps. uris: of some pictures of each product."""
+    ordered = sorted(groups, key=lambda group: (-group["score"], group["product_ids"]))
+    page = [
+        "# Styles",
+        "",
+        f"{len(groups):,} groups of {sum(len(group['product_ids']) for group in groups):,} of {len(uris):,} products.",
+        "",
+        *(f"- {', '.join(group['product_ids'])}: {'; '.join(group['steps'])}" for group in ordered[:_PROBLEMS]),
+    ]
+    files = {"styles.md": _text(page)}
+    rows = [
+        [(uri, product, colour) for product, colour in zip(group["product_ids"], cycle(_FRAMES), strict=False)
+         for uri in uris.get(product, ())]
+        for group in ordered[:_ROWS]
+    ]  # fmt: skip
+    if any(rows):
+        files["styles.jpg"] = sheet([row for row in rows if row])
+    return files
+
+
+_FRAMES: Final = ("#16a34a", "#2563eb", "#ca8a04", "#dc2626")
 _COLOURS: Final = {
     "kept": "#16a34a",
     "other look": "#2563eb",

@@ -6,12 +6,11 @@ each further version; the digest is the file's, the vector little-endian float32
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import pybase64
 
 from services.catalog.feed_records import FieldError, Record
 from shiwu.wire.models import EmbeddingModel
@@ -60,7 +59,7 @@ def _read(entry: str) -> Prepared:
     words = rest.split()
     try:
         vectors = {
-            model: pybase64.b64decode(data, validate=True) for model, data in zip(words[::2], words[1::2], strict=True)
+            model: base64.b64decode(data, validate=True) for model, data in zip(words[::2], words[1::2], strict=True)
         }
     except ValueError as error:
         raise FieldError(COLUMN, f"has a vector that is not base64: {error}") from error

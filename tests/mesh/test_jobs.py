@@ -73,9 +73,13 @@ def feed(mesh: DemoMesh) -> Path:
     return path
 
 
-def run(settings: JobSettings, feed: Path, job_id: str) -> JobFolder:
+def index(settings: JobSettings, feed: Path, job_id: str) -> JobFolder:
+    return run(settings, job_id, "index", feed=str(feed), partition=4)
+
+
+def run(settings: JobSettings, job_id: str, name: str, **options: object) -> JobFolder:
     with JobDesk(settings, JOBS) as desk, Engine(settings, JOBS):
-        desk.submit("index", parse_options(JOBS["index"], {"feed": str(feed), "partition": 4}), job_id)
+        desk.submit(name, parse_options(JOBS[name], options), job_id)
         eventually(lambda: desk.show(job_id)[0].state not in ("waiting", "running"), 90)
         assert desk.show(job_id)[0].state == "done", desk.dead(job_id)
     return JobFolder(settings.home / job_id)
@@ -100,7 +104,7 @@ def imported(folder: JobFolder) -> tuple[int, int]:
 
 @pytest.mark.slow
 def test_a_feed_is_cleaned_indexed_and_found(mesh: DemoMesh, settings: JobSettings, feed: Path) -> None:
-    folder = run(settings, feed, "first")
+    folder = index(settings, feed, "first")
     assert imported(folder) == (4, 2)  # the broken picture and the line that is no row, which the catalogue reports
     camera = {image_id("cam", f"{CAMERA}-{seed}.jpg") for seed in range(4)}
     assert stored(mesh, "cam") == camera, "neither the duplicate nor the chair"
@@ -117,7 +121,7 @@ def test_a_feed_is_cleaned_indexed_and_found(mesh: DemoMesh, settings: JobSettin
         assert noise.subject == {"image_id": image_id("cam", "odd.jpg"), "product_id": "cam"}
         queue.decide(noise.proposal_id, accept=False, by="tester")
 
-    run(settings, feed, "second")
+    index(settings, feed, "second")
     assert stored(mesh, "cam") == camera | {image_id("cam", "odd.jpg")}, "what was rejected comes back"
     with ReviewQueue(settings.review) as queue:
         assert queue.count("open", "noise") == 0, "what was decided is not asked again"
@@ -125,7 +129,7 @@ def test_a_feed_is_cleaned_indexed_and_found(mesh: DemoMesh, settings: JobSettin
 
 @pytest.mark.slow
 def test_what_is_accepted_is_done_to_the_catalogue_once(mesh: DemoMesh, settings: JobSettings, feed: Path) -> None:
-    run(settings, feed, "applied")
+    index(settings, feed, "applied")
     gone = image_id("shoe", f"{SHOE}-3.jpg")
     wrong = Proposal("noise", {"image_id": gone, "product_id": "shoe"}, 1.0, {})
     same = Proposal("merge", {"product_ids": ["cam", "nowhere", "shoe"]}, 1.0, {})
@@ -139,3 +143,25 @@ def test_what_is_accepted_is_done_to_the_catalogue_once(mesh: DemoMesh, settings
     styles = {product(mesh, name).style_id for name in ("cam", "shoe")}
     assert len(styles) == 1
     assert styles != {""}
+
+
+@pytest.mark.slow
+def test_products_split_in_two_are_found_again_and_noise_among_them(mesh: DemoMesh, settings: JobSettings) -> None:
+    source = mesh.folder / "split"
+    for product, key, seeds in (("a", SHOE, range(6)), ("b", SHOE, range(6, 12)), ("c", CAMERA, range(6))):
+        (source / product).mkdir(parents=True)
+        for seed in seeds:
+            (source / product / f"{seed}.jpg").write_bytes(mesh.photo(key, seed))
+    merged = run(settings, "merged", "merge", source=str(source), partition=5)
+    (group,) = [row for part in merged.parts("groups") for row in pq.ParquetFile(part).read().to_pylist()]
+    assert group["product_ids"] == ["a", "b"]
+    assert (merged.path / "report" / "styles.jpg").stat().st_size > 1000
+
+    (source / "c" / "odd.jpg").write_bytes(mesh.photo(ODD))
+    (source / "c" / "broken.png").write_bytes(b"no picture")
+    cleaned = run(settings, "cleaned", "denoise", source=str(source), partition=5)
+    rows = [row for part in cleaned.parts("verdicts") for row in pq.ParquetFile(part).read().to_pylist()]
+    assert [row["image_id"] for row in rows if row["verdict"] == "noise"] == ["c/odd.jpg"]
+    assert "`c/broken.png`: the file is of no known type" in (cleaned.path / "report" / "noise.md").read_text(
+        encoding="utf-8"
+    )
