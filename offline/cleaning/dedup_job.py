@@ -29,6 +29,7 @@ from offline.pictures.sources import PARTITION, SCHEMA, Row, partitions, rows
 from offline.review.asking import ASKING
 from offline.review.proposals import PROPOSALS, Proposal, proposals_table
 from shiwu.vision.decode import ImageError
+from shiwu.wire.fetching import FetchSettings
 
 HASHES: Final = pa.schema(
     [
@@ -74,13 +75,13 @@ def _pictures(work: Work[DedupOptions], _: int) -> Iterator[pa.Table]:
 
 
 def _hashes(work: Work[DedupOptions], part: int) -> Iterator[pa.Table]:
-    yield hashed(rows(work.part("pictures", part)))
+    yield hashed(rows(work.part("pictures", part)), work.settings.fetch)
 
 
-def hashed(pictures: Iterable[Row]) -> pa.Table:
+def hashed(pictures: Iterable[Row], fetch: FetchSettings) -> pa.Table:
     """A row of `HASHES` for each picture, in their order."""
-    with PictureFiles() as files:
-        return pa.Table.from_pylist([_hashed(row, files) for row in pictures], HASHES)
+    with PictureFiles(fetch) as files:
+        return pa.Table.from_pylist(files.each(lambda row: _hashed(row, files), pictures), HASHES)
 
 
 def _hashed(row: Row, files: PictureFiles) -> dict[str, Any]:
@@ -185,7 +186,9 @@ def _report(work: Work[DedupOptions], _: int) -> Iterable[pa.Table]:
     gone = work.whole("groups").to_pylist() if work.count("groups") else []
     hashed = work.whole("hashes", ["image_id", "uri", "problem"])
     problems = hashed.filter(pc.not_equal(hashed["problem"], "")).to_pylist()
-    for name, data in duplicates_report(gone, problems, hashed.num_rows, work.options.near.radius).items():
+    for name, data in duplicates_report(
+        gone, problems, hashed.num_rows, work.options.near.radius, work.settings.fetch
+    ).items():
         work.report(name, data)
     yield proposals_table([duplicate(row) for row in gone])
 

@@ -16,7 +16,7 @@ from offline.cleaning.denoise import DenoiseRule, denoise
 from offline.cleaning.reports import noise_report
 from offline.jobs.job import Job, JobOptions, Stage, Work, per_part_of
 from offline.pictures.sources import PARTITION, by_product, rows
-from offline.pictures.vectors import Peers, embed
+from offline.pictures.vectors import embed, peers_of
 from offline.review.asking import ASKING
 from offline.review.proposals import PROPOSALS, Proposal, proposals_table
 
@@ -46,7 +46,7 @@ def _pictures(work: Work[DenoiseOptions], _: int) -> Iterator[pa.Table]:
 
 
 def _vectors(work: Work[DenoiseOptions], part: int) -> Iterator[pa.Table]:
-    yield embed(rows(work.part("pictures", part)), Peers(work.settings.detector, work.settings.embedder))
+    yield embed(rows(work.part("pictures", part)), peers_of(work.settings))
 
 
 def _verdicts(work: Work[DenoiseOptions], part: int) -> Iterator[pa.Table]:
@@ -94,7 +94,7 @@ def _report(work: Work[DenoiseOptions], _: int) -> Iterable[pa.Table]:
     judged = work.whole("verdicts").to_pylist()
     read = work.whole("vectors", ["image_id", "problem"])
     problems = read.filter(pc.not_equal(read["problem"], "")).to_pylist()
-    for name, data in noise_report(judged, problems).items():
+    for name, data in noise_report(judged, problems, work.settings.fetch).items():
         work.report(name, data)
     yield proposals_table([noise(row) for row in judged if row["verdict"] == "noise"])
 

@@ -14,7 +14,7 @@ from offline.cleaning.merge import Group, MergeRule, merge
 from offline.cleaning.reports import merge_report
 from offline.jobs.job import Job, JobInputError, JobOptions, Stage, Work, per_part_of
 from offline.pictures.sources import PARTITION, by_product, rows
-from offline.pictures.vectors import Peers, embed, vectors_of
+from offline.pictures.vectors import embed, peers_of, vectors_of
 from offline.review.asking import ASKING
 from offline.review.proposals import PROPOSALS, Proposal, proposals_table
 
@@ -40,7 +40,7 @@ def _pictures(work: Work[MergeOptions], _: int) -> Iterator[pa.Table]:
 
 
 def _vectors(work: Work[MergeOptions], part: int) -> Iterator[pa.Table]:
-    yield embed(rows(work.part("pictures", part)), Peers(work.settings.detector, work.settings.embedder))
+    yield embed(rows(work.part("pictures", part)), peers_of(work.settings))
 
 
 def _groups(work: Work[MergeOptions], _: int) -> Iterator[pa.Table]:
@@ -74,7 +74,7 @@ def _report(work: Work[MergeOptions], _: int) -> Iterable[pa.Table]:
             own = uris.setdefault(row["product_id"], [])
             if not row["problem"] and len(own) < _SHOWN:
                 own.append(row["uri"])
-    for name, data in merge_report(found, uris).items():
+    for name, data in merge_report(found, uris, work.settings.fetch).items():
         work.report(name, data)
     yield proposals_table([_proposal(row, uris) for row in found])
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from offline.pictures.files import PictureFiles, UnreadableError
+from shiwu.wire.fetching import FetchSettings
 
 _TILE: Final = 144
 _CAPTION: Final = 34
@@ -24,7 +25,11 @@ Tile = tuple[str, str, str]
 
 
 def duplicates_report(
-    dropped: Sequence[Mapping[str, Any]], problems: Sequence[Mapping[str, Any]], pictures: int, radius: int
+    dropped: Sequence[Mapping[str, Any]],
+    problems: Sequence[Mapping[str, Any]],
+    pictures: int,
+    radius: int,
+    fetch: FetchSettings,
 ) -> dict[str, bytes]:
     """Files by name. dropped: rows of image_id, uri, kept_id, kept_uri, distance. problems: of image_id, problem."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
@@ -42,7 +47,7 @@ def duplicates_report(
     files = {"duplicates.md": _text(page)}
     if shown:
         rows = [[(own[0]["kept_uri"], "kept", "#16a34a"), *(_tile(row) for row in own)] for own in shown]
-        files["duplicates.jpg"] = sheet(rows)
+        files["duplicates.jpg"] = sheet(rows, fetch)
     return files
 
 
@@ -50,7 +55,9 @@ def _tile(row: Mapping[str, Any]) -> Tile:
     return row["uri"], f"{row['distance']} bits", "#dc2626"
 
 
-def noise_report(verdicts: Sequence[Mapping[str, Any]], problems: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+def noise_report(
+    verdicts: Sequence[Mapping[str, Any]], problems: Sequence[Mapping[str, Any]], fetch: FetchSettings
+) -> dict[str, bytes]:
     """Files by name. verdicts: rows of image_id, uri, product_id, verdict, distance; problems: of image_id, problem."""
     products: dict[str, list[Mapping[str, Any]]] = {}
     for row in verdicts:
@@ -68,11 +75,15 @@ def noise_report(verdicts: Sequence[Mapping[str, Any]], problems: Sequence[Mappi
     ]
     files = {"noise.md": _text(page)}
     if noisy:
-        files["noise.jpg"] = sheet([[_judged(row) for row in sorted(own, key=_as_shown)] for own in noisy[:_ROWS]])
+        files["noise.jpg"] = sheet(
+            [[_judged(row) for row in sorted(own, key=_as_shown)] for own in noisy[:_ROWS]], fetch
+        )
     return files
 
 
-def merge_report(groups: Sequence[Mapping[str, Any]], uris: Mapping[str, Sequence[str]]) -> dict[str, bytes]:
+def merge_report(
+    groups: Sequence[Mapping[str, Any]], uris: Mapping[str, Sequence[str]], fetch: FetchSettings
+) -> dict[str, bytes]:
     """Files by name. groups: rows of product_ids, score, steps. uris: of some pictures of each product."""
     ordered = sorted(groups, key=lambda group: (-group["score"], group["product_ids"]))
     page = [
@@ -89,7 +100,7 @@ def merge_report(groups: Sequence[Mapping[str, Any]], uris: Mapping[str, Sequenc
         for group in ordered[:_ROWS]
     ]  # fmt: skip
     if any(rows):
-        files["styles.jpg"] = sheet([row for row in rows if row])
+        files["styles.jpg"] = sheet([row for row in rows if row], fetch)
     return files
 
 
@@ -123,13 +134,13 @@ def _text(lines: Sequence[str]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def sheet(rows: Sequence[Sequence[Tile]]) -> bytes:
+def sheet(rows: Sequence[Sequence[Tile]], fetch: FetchSettings) -> bytes:
     """Rows of pictures with captions, as a JPEG; of a longer row the first eight."""
     across = min(_ACROSS, max(map(len, rows)))
     canvas = Image.new("RGB", (across * _TILE, len(rows) * (_TILE + _CAPTION)), _PAPER)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(13)
-    with PictureFiles() as files:
+    with PictureFiles(fetch) as files:
         for y, row in enumerate(rows):
             for x, (uri, caption, colour) in enumerate(row[:_ACROSS]):
                 left, top = x * _TILE, y * (_TILE + _CAPTION)

@@ -26,7 +26,7 @@ from offline.indexing.prepared_feeds import pictures_of, prepared_line, rows_by_
 from offline.indexing.voting import voted
 from offline.jobs.job import Job, JobOptions, Stage, Work, per_part_of
 from offline.pictures.sources import PARTITION, SCHEMA, rows
-from offline.pictures.vectors import Peers, embed
+from offline.pictures.vectors import embed, peers_of
 from offline.review.asking import ASKING
 from offline.review.proposals import PROPOSALS, Proposal, proposals_table
 from offline.review.queue import ReviewQueue
@@ -55,7 +55,7 @@ def _rows(work: Work[IndexOptions], _: int) -> Iterator[pa.Table]:
 
 
 def _hashes(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
-    yield hashed(pictures_of(work.part("rows", part), work.options.feed.resolve().parent))
+    yield hashed(pictures_of(work.part("rows", part), work.options.feed.resolve().parent), work.settings.fetch)
 
 
 def _duplicates(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
@@ -68,7 +68,7 @@ def _vectors(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
     pictures = work.part("hashes", part)
     readable = pictures.filter(pc.equal(pictures["problem"], "")).select(SCHEMA.names)
     left = [row for row in rows(readable) if row.image_id not in gone]
-    yield embed(left, Peers(work.settings.detector, work.settings.embedder))
+    yield embed(left, peers_of(work.settings))
 
 
 def _categories(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
@@ -123,9 +123,13 @@ def _report(work: Work[IndexOptions], _: int) -> Iterable[pa.Table]:
     unreadable = _problems(work, "hashes")
     gone = work.whole("duplicates").to_pylist()
     pictures = sum(part.num_rows for part in work.parts("hashes", ["image_id"]))
-    for name, data in duplicates_report(gone, unreadable, pictures, work.options.near.radius).items():
+    for name, data in duplicates_report(
+        gone, unreadable, pictures, work.options.near.radius, work.settings.fetch
+    ).items():
         work.report(name, data)
-    for name, data in noise_report(work.whole("verdicts").to_pylist(), _problems(work, "vectors")).items():
+    for name, data in noise_report(
+        work.whole("verdicts").to_pylist(), _problems(work, "vectors"), work.settings.fetch
+    ).items():
         work.report(name, data)
     for part in range(work.count("rows")):
         yield proposals_table(_proposals(work, part))

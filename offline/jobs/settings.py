@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shiwu.chassis.settings import ClientSettings
+from shiwu.wire.fetching import FetchSettings
 
 
 class JobSettings(BaseSettings):
@@ -32,6 +33,8 @@ class JobSettings(BaseSettings):
     """Tries of a task before it is put on the dead list."""
     retry_seconds: PositiveFloat = 1.0
     """Pause before the second try; doubled before each further one."""
+    fetch: FetchSettings = FetchSettings()
+    """How pictures on the web are fetched."""
     detector: ClientSettings = ClientSettings(target="127.0.0.1:50051")
     embedder: ClientSettings = ClientSettings(target="127.0.0.1:50052")
     classifier: ClientSettings = ClientSettings(target="127.0.0.1:50053")

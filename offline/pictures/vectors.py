@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from offline.jobs.settings import JobSettings
 from offline.pictures.files import PictureFiles, UnreadableError
 from offline.pictures.sources import SCHEMA, Row
 from shiwu.chassis.channel import connect
@@ -18,6 +19,7 @@ from shiwu.chassis.errors import InvalidInputError
 from shiwu.chassis.settings import ClientSettings
 from shiwu.vision.decode import ImageError, Limits
 from shiwu.vision.resize import Image
+from shiwu.wire.fetching import FetchSettings
 from shiwu.wire.models import EmbeddingModel, FoundObject, GrpcDetector, GrpcEmbedder, model_for
 from shiwu.wire.pictures import crop_for, from_file, main_product
 
@@ -45,10 +47,16 @@ _DETECTIONS: Final = 4
 
 
 class Peers(NamedTuple):
-    """The services that are asked."""
+    """The services that are asked, and the web."""
 
     detector: ClientSettings
     embedder: ClientSettings
+    fetch: FetchSettings
+
+
+def peers_of(settings: JobSettings) -> Peers:
+    """Those of a worker."""
+    return Peers(settings.detector, settings.embedder, settings.fetch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ async def _embed(rows: Sequence[Row], peers: Peers) -> pa.Table:
         detector, embedder = GrpcDetector(to_detector), GrpcEmbedder(to_embedder)
         models = await embedder.models()
         batches, detections = asyncio.Semaphore(_BATCHES), asyncio.Semaphore(_DETECTIONS)
-        with PictureFiles() as files:
+        with PictureFiles(peers.fetch) as files:
 
             async def work(batch: Sequence[Row]) -> list[dict[str, object]]:
                 async with batches:

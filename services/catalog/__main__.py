@@ -16,7 +16,6 @@ import grpc
 from google.longrunning.operations_pb2_grpc import add_OperationsServicer_to_server
 
 from services.catalog.access import AUDITED, TABLE
-from services.catalog.fetching import Fetcher
 from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
 from services.catalog.ingest import Ingest
@@ -42,6 +41,7 @@ from shiwu.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2 import DescribeShardsRequest, DropModelRequest, ServeModelRequest
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
+from shiwu.wire.fetching import Fetcher
 from shiwu.wire.models import GrpcDetector, GrpcEmbedder
 
 if TYPE_CHECKING:  # generated for type checkers only

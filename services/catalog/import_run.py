@@ -20,7 +20,6 @@ from services.catalog.feed_reading import FeedFormat
 from services.catalog.feed_records import printable
 from services.catalog.feed_survey import Survey, survey
 from services.catalog.feeds import Feed
-from services.catalog.fetching import Fetcher
 from services.catalog.import_settings import ImportSettings
 from services.catalog.importing import Importer
 from services.catalog.ingest import Ingest
@@ -37,6 +36,7 @@ from shiwu.chassis.errors import (
     UnavailableError,
 )
 from shiwu.vision.decode import Limits
+from shiwu.wire.fetching import Fetcher
 
 _PASSING = (UnavailableError, OverloadedError, DeadlineError)
 """What ends by itself: the import waits for it, however long."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.catalog.fetching import FetchSettings
+from shiwu.wire.fetching import FetchSettings
 
 
 class ImportSettings(BaseModel):

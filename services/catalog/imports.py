@@ -17,7 +17,6 @@ import structlog
 
 from services.catalog.feed_reading import FeedFormat
 from services.catalog.feeds import Feed
-from services.catalog.fetching import Fetcher
 from services.catalog.import_run import ImportRun, LeaseLostError, Tools
 from services.catalog.import_settings import ImportSettings
 from services.catalog.ingest import Ingest
@@ -26,6 +25,7 @@ from services.catalog.resources import Operation
 from services.catalog.store import CatalogStore
 from shiwu.chassis.errors import InvalidInputError, ServiceError
 from shiwu.vision.decode import Limits
+from shiwu.wire.fetching import Fetcher
 
 _MAX_MERCHANT: Final = 200
 _log = structlog.get_logger()

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from services.catalog.feed_lines import FeedError
 from services.catalog.feed_reading import FeedFormat
-from services.catalog.fetching import Fetched, Fetcher, FetchError, Validators
+from shiwu.wire.fetching import Fetched, Fetcher, FetchError, Validators
 
 _FORMATS: dict[str, FeedFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".xml": "xml"}
 

@@ -17,7 +17,6 @@ import pytest_asyncio
 from google.longrunning.operations_pb2_grpc import OperationsStub, add_OperationsServicer_to_server
 from sqlalchemy import text
 
-from services.catalog.fetching import Fetcher
 from services.catalog.import_settings import ImportSettings
 from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
@@ -34,6 +33,7 @@ from shiwu.chassis.settings import ServerSettings
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub, add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
+from shiwu.wire.fetching import Fetcher
 from shiwu.wire.models import GrpcDetector, GrpcEmbedder
 from tests.unit.catalog_import.peers import Peers, serving
 

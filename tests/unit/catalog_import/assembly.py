@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.catalog.fetching import Fetcher
 from services.catalog.import_settings import ImportSettings
 from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
@@ -20,6 +19,7 @@ from services.catalog.sql.database import Database
 from shiwu.chassis.channel import connect
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
+from shiwu.wire.fetching import Fetcher
 from shiwu.wire.models import GrpcDetector, GrpcEmbedder
 
 

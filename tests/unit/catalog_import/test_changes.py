@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog.fetching import FetchSettings
 from services.catalog.import_settings import ImportSettings
 from services.catalog.resources import State
+from shiwu.wire.fetching import FetchSettings
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
 from tests.unit.catalog_import.peers import Peers

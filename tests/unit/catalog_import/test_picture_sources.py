@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.catalog.feed_lines import FeedError
-from services.catalog.fetching import Fetcher, FetchSettings
 from services.catalog.picture_sources import PictureError, PictureSource, format_of, locate_feed
+from shiwu.wire.fetching import Fetcher, FetchSettings
 
 
 @pytest.fixture

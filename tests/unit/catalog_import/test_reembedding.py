@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog.fetching import Fetcher
 from services.catalog.import_settings import ImportSettings
 from services.catalog.picture_sources import PictureSource
 from services.catalog.reembedding import Reembedding, sources
@@ -15,6 +14,7 @@ from services.catalog.resources import Product
 from shiwu.chassis.errors import PreconditionError
 from shiwu.vision.decode import Limits
 from shiwu.wire import pictures
+from shiwu.wire.fetching import Fetcher
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
 from tests.unit.catalog_import.peers import Peers

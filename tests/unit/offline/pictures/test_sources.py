@@ -6,6 +6,8 @@ import io
 import json
 import tarfile
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ import pytest
 from offline.jobs.job import JobInputError
 from offline.pictures.files import PictureFiles, UnreadableError
 from offline.pictures.sources import by_product, partitions, rows
+from shiwu.wire.fetching import FetchSettings
 
 FILES = {"shoes/1.jpg": b"one", "shoes/2.PNG": b"two", "3.webp": b"three", "shoes/readme.txt": b"", ".hidden.jpg": b""}
 
@@ -53,7 +56,7 @@ def test_folders_and_archives_hold_pictures_by_product(tmp_path, make):
         ("shoes/1.jpg", "shoes"),
         ("shoes/2.PNG", "shoes"),
     ]
-    with PictureFiles() as files:
+    with PictureFiles(FetchSettings()) as files:
         assert [files.read(row.uri) for row in found] == [b"three", b"one", b"two"]
 
 
@@ -110,7 +113,7 @@ def test_sources_that_cannot_be_read_are_told(tmp_path, name, content, problem):
 def test_files_that_cannot_be_had_are_told(tmp_path):
     archive = zipped(tmp_path)
     (tmp_path / "large.jpg").write_bytes(bytes(101))
-    with PictureFiles(max_bytes=100) as files:
+    with PictureFiles(FetchSettings(max_bytes=100)) as files:
         for uri, problem in (
             (tmp_path / "missing.jpg", "No such file"),
             (tmp_path, "Is a directory"),
@@ -119,3 +122,29 @@ def test_files_that_cannot_be_had_are_told(tmp_path):
         ):
             with pytest.raises(UnreadableError, match=problem):
                 files.read(str(uri))
+
+
+class Shop(BaseHTTPRequestHandler):
+    def do_GET(self):
+        known = self.path.endswith(".jpg")
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Type", "image/jpeg")
+        self.end_headers()
+        self.wfile.write(self.path.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_pictures_on_the_web_are_fetched_some_at_a_time_and_never_from_our_own_network():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Shop) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        shop = f"http://127.0.0.1:{server.server_port}"
+        with PictureFiles(FetchSettings(allowed_networks=("127.0.0.0/8",))) as files:
+            addresses = [f"{shop}/{i}.jpg" for i in range(30)]
+            assert files.each(files.read, addresses) == [f"/{i}.jpg".encode() for i in range(30)]
+            with pytest.raises(UnreadableError, match="status 404"):
+                files.read(f"{shop}/nothing")
+        with PictureFiles(FetchSettings()) as files, pytest.raises(UnreadableError, match="not a public address"):
+            files.read(f"{shop}/0.jpg")
+        server.shutdown()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from offline.indexing.crawl.__main__ import main
-from services.catalog.fetching import FetchSettings
 from services.catalog.import_settings import ImportSettings
 from services.catalog.resources import State
+from shiwu.wire.fetching import FetchSettings
 from tests.unit.catalog_import.assembly import assembled
 from tests.unit.catalog_import.conftest import migrated, peers, url  # noqa: F401  # fixtures
 from tests.unit.catalog_import.peers import Peers

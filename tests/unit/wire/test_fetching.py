@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.catalog.fetching import Fetcher, FetchError, FetchSettings, Validators
 from shiwu.chassis.public_addresses import IpAddress, is_public
+from shiwu.wire.fetching import Fetcher, FetchError, FetchSettings, Validators
 
 LOOPBACK = FetchSettings(allowed_networks=(ipaddress.ip_network("127.0.0.1/32"),), attempts=1, timeout_seconds=2.0)
 PNG = b"\x89PNG rest"
