@@ -112,8 +112,8 @@ def _same_settings(settings: Settings, path: Path) -> None:
 def _line(done: Round, place: Path) -> str:
     boxes = sum(len(each.truth.boxes) for each in done.labels)
     return (
-        f"round {done.number}: AP {done.precision:.3f} on pictures held back, {done.verdict}; "
-        f"{len(done.answers)} answers; {boxes} boxes in {len(done.labels)} pictures, {len(done.proposals)} questions -> {place}"
+        f"round {done.number}: AP {done.precision:.3f} on pictures held back, {done.verdict}; {boxes} boxes believed, "
+        f"{len(done.answers)} answers heard, {len(done.proposals)} questions -> {place}"
     )
 
 

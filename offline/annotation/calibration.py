@@ -50,8 +50,8 @@ def calibrate(cases: Sequence[Case], categories: int, iou: float) -> Calibration
     judged = [[judge(case, category, iou)[:2] for case in cases] for category in range(categories)]
     each = [
         (
-            _logit(np.concatenate([scores for scores, _ in of_one] or [np.zeros(0)])),
-            np.concatenate([right for _, right in of_one] or [np.zeros(0, bool)]).astype(np.float64),
+            _logit(np.concatenate([np.zeros(0), *(scores for scores, _ in of_one)])),
+            np.concatenate([np.zeros(0), *(right for _, right in of_one)]),
         )
         for of_one in judged
     ]

@@ -104,8 +104,7 @@ class CamTrainer:
         return net.eval()
 
     def _view(self, picture: str, mirrored: bool) -> Tensor:
-        seen = self._features(picture)
-        return (seen.mirrored if mirrored else seen.upright)[-1].float()
+        return self._features(picture).view(mirrored)[-1].float()
 
     def _detect(self, maps: NDArray[np.float32], odds: NDArray[np.float32], seen: Seen) -> Detections:
         square = np.concatenate([box_of_map(each, SIZE) for each in maps])

@@ -53,7 +53,7 @@ class Heads(Frozen):
 
     size: Literal[192, 256, 320] = 192
     """Side of the input, pixels."""
-    channels: PositiveInt = 64
+    channels: PositiveInt = 32
     depth: PositiveInt = 2
     """Convolutions of a tower."""
     steps: PositiveInt = 300

@@ -27,6 +27,9 @@ class Seen(NamedTuple):
     width: int
     height: int
 
+    def view(self, mirrored: bool) -> Levels:
+        return self.mirrored if mirrored else self.upright
+
 
 class FrozenFeatures:
     """Features of the pictures that `read` gives by their id, at `size` pixels.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from torch import nn
 from tqdm import tqdm
 
 from offline.annotation.config import Heads
-from offline.annotation.features import FrozenFeatures, Levels, Seen
+from offline.annotation.features import FrozenFeatures, Seen
 from offline.annotation.material import Boxed
 from offline.training.backbone import Pyramid
 from offline.training.detector.config import Model
@@ -39,6 +40,8 @@ _LIMIT: Final = 50
 _NMS_IOU: Final = 0.5
 _FILE: Final = "heads.pt"
 _BACKBONE: Final = "backbone."
+_TARGETS: Final = 1024
+"""Pictures whose targets stay in memory while training, each 0.13 MB at 192 pixels."""
 
 
 class HeadTrainer:
@@ -62,9 +65,20 @@ class HeadTrainer:
         optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=settings.decay)
         references = torch.from_numpy(self._references)
         order = RandomOrder(len(boxed), rng)
+
+        @lru_cache(_TARGETS)
+        def targets_of(index: int, mirrored: bool) -> Assignment:
+            """Working them out takes as long as a small network does for a picture."""
+            placement = self._features(boxed[index].picture).placement
+            truth = _in_square(boxed[index].truth, placement, settings.size if mirrored else None)
+            return assign(truth, self._layout, self._references)
+
         for step in tqdm(range(settings.steps), desc=f"heads, {len(boxed)} pictures", unit="step", mininterval=5.0):
             optimizer.param_groups[0]["lr"] = settings.rate * pace(step / settings.steps)
-            features, targets = self._batch([boxed[i] for i in order.take(settings.batch)], rng)
+            chosen = [(i, rng.random() < 0.5) for i in order.take(settings.batch)]
+            views = [self._features(boxed[i].picture).view(mirrored) for i, mirrored in chosen]
+            features = Pyramid(*(torch.cat(level).float() for level in zip(*views, strict=True)))
+            targets = _stacked([targets_of(*each) for each in chosen])
             with torch.autocast("cpu", torch.bfloat16):
                 heads = net.read(features)
             parts = losses(heads, targets, references, self._layout, settings.loss)
@@ -95,21 +109,6 @@ class HeadTrainer:
         net = RetinaNet(self._features.backbone, self._layout, settings.channels, settings.depth, self._labels)
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def _batch(self, chosen: Sequence[Boxed], rng: Generator) -> tuple[Pyramid, Targets]:
-        views: list[Levels] = []
-        answers: list[Assignment] = []
-        for each in chosen:
-            seen, mirrored = self._features(each.picture), rng.random() < 0.5
-            truth = _in_square(each.truth, seen.placement, self._settings.size if mirrored else None)
-            answers.append(assign(truth, self._layout, self._references))
-            views.append(seen.mirrored if mirrored else seen.upright)
-        features = Pyramid(*(torch.cat(level).float() for level in zip(*views, strict=True)))
-        objectness, categories, deltas = (
-            torch.from_numpy(np.stack([getattr(answer, part) for answer in answers]))
-            for part in ("objectness", "categories", "deltas")
-        )
-        return features, Targets(objectness, categories, deltas)
-
     def _detect(self, model: RetinaNet, seen: Seen) -> Detections:
         with torch.inference_mode():
             heads = model.read(Pyramid(*(level.float() for level in seen.upright)))
@@ -133,6 +132,11 @@ class RandomOrder:
             self._left += self._rng.permutation(self._count).tolist()
         taken, self._left = self._left[:number], self._left[number:]
         return taken
+
+
+def _stacked(answers: Sequence[Assignment]) -> Targets:
+    parts = ((answer.objectness, answer.categories, answer.deltas) for answer in answers)
+    return Targets(*(torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)))
 
 
 def _in_square(truth: Truth, placement: Placement, mirror: int | None) -> Truth:

@@ -65,8 +65,9 @@ class Project:
             raise LabelError(msg) from error
 
     def labelled(self, labels: Sequence[Boxed]) -> LabelSet:
-        """The boxes that people drew together with `labels`."""
-        return label_set(self.names, [*self.hand.pictures, *map(self._found, labels)], self.folder)
+        """The boxes that people drew together with those of `labels`."""
+        found = [self._found(each) for each in labels if len(each.truth.boxes)]
+        return label_set(self.names, [*self.hand.pictures, *found], self.folder)
 
     def _found(self, boxed: Boxed) -> Picture:
         width, height = size_of(self.folder / PICTURES / boxed.picture)
@@ -104,12 +105,8 @@ def read_answers(path: Path, names: Sequence[str]) -> tuple[Answer, ...]:
             row = json.loads(line)
             subject = row["subject"]
             x1, y1, x2, y2 = (float(value) for value in subject["box"])
-            answer = Answer(
-                subject["image_id"],
-                (x1, y1, x2, y2),
-                names.index(subject["category"]),
-                {True: True, False: False}[row["accepted"]],
-            )
+            category = names.index(subject["category"])
+            answer = Answer(str(subject["image_id"]), (x1, y1, x2, y2), category, _flag(row["accepted"]))
         except (KeyError, TypeError, ValueError) as error:
             msg = (
                 f"{path}, line {number}: {error!r}; expected are a subject with image_id, box and category (one of "
@@ -118,6 +115,13 @@ def read_answers(path: Path, names: Sequence[str]) -> tuple[Answer, ...]:
             raise LabelError(msg) from error
         said[json.dumps(subject, sort_keys=True)] = answer
     return tuple(said.values())
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        msg = f"accepted is {value!r}"
+        raise TypeError(msg)
+    return value
 
 
 def _boxed(picture: Picture, names: Sequence[str]) -> Boxed:

@@ -73,7 +73,8 @@ class Round:
     """That it trained on."""
     calibration: Calibration
     labels: tuple[Boxed, ...]
-    """Unlabelled pictures with boxes that are believed or confirmed; doubtful regions are ignored. None after drift."""
+    """Unlabelled pictures with boxes that are believed or confirmed, or with doubtful regions, which are ignored; those
+    without boxes are not trained on, but an answer may give them one. None after drift."""
     proposals: tuple[Proposal, ...]
 
 
@@ -171,7 +172,7 @@ def sort_out(
         odds = calibration.probabilities(new.scores, new.categories)
         sure, doubtful = odds >= rule.accept, (odds >= rule.doubt) & (odds < rule.accept)
         truth = _joined(own, _only(new, sure), new.boxes[doubtful])
-        if len(truth.boxes):
+        if len(truth.boxes) + len(truth.ignored):
             labels.append(Boxed(picture, truth))
         if doubtful.any():
             doubts.append((picture, _only(new, doubtful), odds[doubtful]))
@@ -262,7 +263,7 @@ def _proposals(
 def _counts(hand: Sequence[Boxed], answers: Sequence[Answer], categories: int) -> list[int]:
     each = [each.truth.categories for each in hand] + [np.array([a.category for a in answers if a.right], np.int64)]
     together = np.concatenate(each)
-    return np.bincount(together[together >= 0], minlength=categories).tolist()
+    return [int(count) for count in np.bincount(together[together >= 0], minlength=categories)]
 
 
 def _only(found: Detections, chosen: NDArray[np.bool_]) -> Detections:

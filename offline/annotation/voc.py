@@ -143,8 +143,8 @@ def _document(picture: Picture) -> bytes:
             _add(each, name, text)
         _add(each, "difficult", str(int(box.ignored)))
         corners = SubElement(each, "bndbox")
-        for corner, value in zip(_CORNERS, box.corners, strict=True):
-            _add(corners, corner, plain(value))
+        for corner, at in zip(_CORNERS, box.corners, strict=True):
+            _add(corners, corner, plain(at))
     indent(root)
     document = bytes(tostring(root, encoding="utf-8"))
     try:
