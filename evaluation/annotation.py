@@ -74,7 +74,7 @@ def main() -> None:
             options.runs / name,
             settings,
             _once(lambda of=of: HeadTrainer(of.pictures.__getitem__, len(of.names), settings.heads)),  # type: ignore[misc]
-            _once(lambda of=of: CamTrainer(of.pictures.__getitem__, len(of.names), _KEPT)),  # type: ignore[misc]
+            _once(lambda of=of: CamTrainer(of.pictures.__getitem__, len(of.kinds), _KEPT)),  # type: ignore[misc]
         )
         for key, run in _runs(study, options.shares):
             if key not in read_ledger(ledger):
@@ -148,8 +148,10 @@ def _supervised(study: Study, share: float) -> Entry:
 
 
 def _cam(study: Study, share: float) -> Entry:
-    hand, trainer, began = _hand(study, share), study.maps(), time.monotonic()
-    return _entry(study, "CAM", share, trainer, trainer.train(hand, study.settings.seed), began, drawn=0)
+    """People tell the categories of this share of the pictures, and draw nothing."""
+    trainer, began = study.maps(), time.monotonic()
+    model = trainer.train(study.of.told[: round(share * len(study.of.told))], study.settings.seed)
+    return _entry(study, "CAM", share, trainer, model, began, drawn=0)
 
 
 def _self_training(study: Study, share: float, order: Order | None) -> Entry:
@@ -215,6 +217,7 @@ def _entry(
     study: Study, method: str, share: float, trainer: Trainer[Model], model: Model, began: float, **facts: Any
 ) -> Entry:
     """Measures the model on the test pictures."""
+    names = study.of.names
     found = trainer.predict(model, [each.picture for each in study.of.test])
     cases = [Case(0, 0, each.truth, one) for each, one in zip(study.of.test, found, strict=True)]
     return Entry(
@@ -224,7 +227,7 @@ def _entry(
         pool=study.of.boxes,
         any_category=average_precision(cases),
         strict=average_precision(cases, ious=IOUS),
-        categories=mean_average_precision(cases, range(len(study.of.names))),
+        categories=mean_average_precision(cases, range(len(names))) if len(names) > 1 else None,
         minutes=round((time.monotonic() - began) / 60, 2),
         **facts,
     )
@@ -233,7 +236,7 @@ def _entry(
 def _draw(study: Study, out: Path) -> None:
     """Maps and boxes of models trained on all of the pool, for pictures that may be shown."""
     cam, heads, seed = study.maps(), study.trained(), study.settings.seed
-    draw_maps(study.of, (cam, cam.train(study.of.pool, seed)), (heads, heads.train(study.of.pool, seed)), out)
+    draw_maps(study.of, (cam, cam.train(study.of.told, seed)), (heads, heads.train(study.of.pool, seed)), out)
 
 
 def read_ledger(path: Path) -> dict[str, Entry]:

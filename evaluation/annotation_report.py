@@ -41,8 +41,8 @@ class Entry:
     """AP at IoU .5, whatever category a find names."""
     strict: Figure
     """The same, mean over IoU .5 to .95."""
-    categories: Figure
-    """Mean over the categories of the AP at IoU .5."""
+    categories: Figure | None
+    """Mean over the categories of the AP at IoU .5; None where detectors tell one only."""
     minutes: float
     drawn: int
     """Boxes."""
@@ -56,7 +56,7 @@ class Entry:
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> Entry:
-        figures = {name: Figure(**row[name]) for name in ("any_category", "strict", "categories")}
+        figures = {name: row[name] and Figure(**row[name]) for name in ("any_category", "strict", "categories")}
         return cls(**{**row, **figures})
 
     def hours(self, rates: Rates) -> float:
@@ -116,7 +116,7 @@ def _runs_table(entries: Sequence[Entry], rates: Rates) -> list[str]:
                 each.method,
                 _interval(each.any_category),
                 f"{each.strict.value:.3f}",
-                _interval(each.categories),
+                _interval(each.categories) if each.categories else "",
                 "" if by_hand else f"{_share(each.believed_right, each.believed)} of {each.believed}",
                 "" if not each.answers else f"{each.confirmed} of {each.answers}",
                 " ".join(f"{value:.2f}{_MARKS[verdict]}" for value, verdict in each.rounds),

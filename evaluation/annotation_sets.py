@@ -6,7 +6,7 @@ Objects and backgrounds of the test pictures are on no other picture.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -46,14 +46,16 @@ _EMOJI: Final = {
 
 @dataclass(frozen=True)
 class StudySet:
-    """names: of the categories, whose indices are in all truths; pool: what people could box, in the order in which
-    they would; test: see above."""
+    """names: of the categories, whose indices are in the truths of pool and test; pool: what people could box, in the
+    order in which they would; test: see above; told: the pool with the categories that maps are told, kinds."""
 
     name: str
     names: tuple[str, ...]
     pictures: Mapping[str, Image]
     pool: Sequence[Boxed]
     test: Sequence[Boxed]
+    told: Sequence[Boxed]
+    kinds: tuple[str, ...]
 
     @property
     def boxes(self) -> int:
@@ -62,13 +64,14 @@ class StudySet:
 
 
 def ycb(data: Path, pool: int, test: int) -> StudySet:
-    """Renders of YCB objects on the background set's photos."""
+    """Renders of YCB objects on the background set's photos, all of one category to a detector: their looks do not
+    tell the toys from the others."""
     cutouts = []
     for item in load_items(data, ["ycb"]):
         pixels, category = decode(item.path, cv2.IMREAD_UNCHANGED), CATEGORIES.index(str(item.category))
         cutouts.append(cutout_of(pixels[..., 2::-1], pixels[..., 3], category, str(item.product_id)))
     grounds = [read(item.path) for item in load_items(data, ["backgrounds"])]
-    return _composites("YCB composites", cutouts, grounds, pool, test)
+    return _of_one_category(_composites("YCB composites", cutouts, grounds, pool, test))
 
 
 def emoji(cache: Path, pool: int, test: int) -> StudySet:
@@ -87,7 +90,7 @@ def emoji(cache: Path, pool: int, test: int) -> StudySet:
 
 
 def coco(data: Path) -> StudySet:
-    """COCO photos with products, three of five in the pool."""
+    """COCO photos with products, three of five in the pool; too few to tell their categories."""
     categories = coco_categories(data)
     items = [item for item in load_items(data, ["coco128"]) if any(box.product for box in item.boxes or ())]
     truths = {item.path.stem: drawn(item, categories) for item in items}
@@ -96,17 +99,29 @@ def coco(data: Path) -> StudySet:
     boxed = [_boxed(name, truths[name], codes) for name in order]
     pictures = {item.path.stem: read(item.path) for item in items}
     count = round(_POOLED * len(boxed))
-    return StudySet("COCO photos", _named(codes), pictures, boxed[:count], boxed[count:])
+    return _of_one_category(_study_set("COCO photos", codes, pictures, boxed[:count], boxed[count:]))
+
+
+def _study_set(
+    name: str, codes: Sequence[int], pictures: Mapping[str, Image], pool: Sequence[Boxed], test: Sequence[Boxed]
+) -> StudySet:
+    names = tuple(CATEGORIES[code] for code in codes)
+    return StudySet(name, names, pictures, pool, test, pool, names)
+
+
+def _of_one_category(of: StudySet) -> StudySet:
+    """For detectors; maps are told the categories still, for "product" is on every picture."""
+    pool, test = (
+        [Boxed(each.picture, replace(each.truth, categories=np.zeros_like(each.truth.categories))) for each in side]
+        for side in (of.pool, of.test)
+    )
+    return replace(of, names=("product",), pool=pool, test=test)
 
 
 def _boxed(picture: str, truth: Truth, codes: Sequence[int]) -> Boxed:
     """With categories counted as `codes` lists them."""
     categories = np.array([codes.index(code) for code in truth.categories], np.int64)
     return Boxed(picture, Truth(truth.boxes, categories, truth.ignored))
-
-
-def _named(codes: Sequence[int]) -> tuple[str, ...]:
-    return tuple(CATEGORIES[code] for code in codes)
 
 
 def _composites(name: str, cutouts: Sequence[Cutout], grounds: Sequence[Image], pool: int, test: int) -> StudySet:
@@ -126,7 +141,7 @@ def _composites(name: str, cutouts: Sequence[Cutout], grounds: Sequence[Image], 
             picture = f"{'test' if testing else 'pool'}-{number:04d}"
             pictures[picture], truth = scenes.make(np.random.default_rng((_SEED, testing, number)))
             boxed[-1].append(_boxed(picture, truth, codes))
-    return StudySet(name, _named(codes), pictures, *boxed)
+    return _study_set(name, codes, pictures, *boxed)
 
 
 def _some(of: Sequence[T], rng: Generator) -> list[T]:
