@@ -16,17 +16,19 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
 from offline.annotation.config import Heads
-from offline.annotation.features import FrozenFeatures, Seen
+from offline.annotation.features import FrozenFeatures, Levels, Seen
 from offline.annotation.material import Boxed
 from offline.training.backbone import Pyramid
 from offline.training.detector.config import Model
 from offline.training.detector.layout import layout_of
 from offline.training.detector.loss import Targets, losses
 from offline.training.detector.measures import Detections
+from offline.training.detector.model import Heads as RawHeads
 from offline.training.detector.model import RetinaNet, scores_of
 from offline.training.detector.targets import Assignment, Truth, assign
 from shiwu.vision.boxes import Boxes
@@ -35,6 +37,8 @@ from shiwu.vision.resize import Image, Placement
 
 _CLIP: Final = 5.0
 _WARMUP: Final = 0.1
+_TOGETHER: Final = 16
+"""Pictures that are predicted at once."""
 _FLOOR: Final = 0.01
 _LIMIT: Final = 50
 _NMS_IOU: Final = 0.5
@@ -77,7 +81,7 @@ class HeadTrainer:
             optimizer.param_groups[0]["lr"] = settings.rate * pace(step / settings.steps)
             chosen = [(i, rng.random() < 0.5) for i in order.take(settings.batch)]
             views = [self._features(boxed[i].picture).view(mirrored) for i, mirrored in chosen]
-            features = Pyramid(*(torch.cat(level).float() for level in zip(*views, strict=True)))
+            features = _together(views)
             targets = _stacked([targets_of(*each) for each in chosen])
             with torch.autocast("cpu", torch.bfloat16):
                 heads = net.read(features)
@@ -90,7 +94,8 @@ class HeadTrainer:
         return net.eval()
 
     def predict(self, model: RetinaNet, pictures: Sequence[str]) -> list[Detections]:
-        return [self._detect(model, self._features(p)) for p in tqdm(pictures, desc="predictions", unit="picture")]
+        starts = tqdm(range(0, len(pictures), _TOGETHER), desc="predictions", unit_scale=_TOGETHER, unit="picture")
+        return [each for start in starts for each in self._detect(model, pictures[start : start + _TOGETHER])]
 
     def save(self, model: RetinaNet, folder: Path) -> None:
         """The heads only: the backbone is ImageNet's."""
@@ -109,10 +114,14 @@ class HeadTrainer:
         net = RetinaNet(self._features.backbone, self._layout, settings.channels, settings.depth, self._labels)
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def _detect(self, model: RetinaNet, seen: Seen) -> Detections:
-        with torch.inference_mode():
-            heads = model.read(Pyramid(*(level.float() for level in seen.upright)))
-            scores, deltas = scores_of(heads)[0].numpy(), heads.deltas[0].numpy()
+    def _detect(self, model: RetinaNet, pictures: Sequence[str]) -> list[Detections]:
+        seen = [self._features(picture) for picture in pictures]
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            heads = model.read(_together([each.upright for each in seen]))
+        scores, deltas = scores_of(RawHeads(*(part.float() for part in heads))).numpy(), heads.deltas.float().numpy()
+        return [self._read(*each) for each in zip(scores, deltas, seen, strict=True)]
+
+    def _read(self, scores: NDArray[np.float32], deltas: NDArray[np.float32], seen: Seen) -> Detections:
         shape = (seen.height, seen.width)
         shares, found = self._reader.read(scores, deltas, seen.placement, shape, min_score=_FLOOR, limit=_LIMIT)
         boxes = (shares * np.array([seen.width, seen.height] * 2)).astype(np.float32)
@@ -132,6 +141,10 @@ class RandomOrder:
             self._left += self._rng.permutation(self._count).tolist()
         taken, self._left = self._left[:number], self._left[number:]
         return taken
+
+
+def _together(views: Sequence[Levels]) -> Pyramid:
+    return Pyramid(*(torch.cat(level).float() for level in zip(*views, strict=True)))
 
 
 def _stacked(answers: Sequence[Assignment]) -> Targets:
