@@ -126,7 +126,9 @@ def _runs(study: Study, shares: Sequence[float]) -> list[tuple[str, Callable[[],
 
     for share in shares:
         add("supervised", share, lambda s=share: _supervised(study, s))  # type: ignore[misc]
+    for share in shares:
         add("CAM", share, lambda s=share: _cam(study, s))  # type: ignore[misc]
+    for share in shares:
         # With every picture boxed there is nothing to predict.
         if share < 1.0:
             add("self-training", share, lambda s=share: _self_training(study, s, None))  # type: ignore[misc]
