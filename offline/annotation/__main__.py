@@ -23,7 +23,7 @@ from offline.annotation.convert import FORMATS, convert
 from offline.annotation.folder import RoundsError, model_folder, read_rounds, write_round
 from offline.annotation.labels import LabelError
 from offline.annotation.project import Project, read_answers
-from offline.annotation.rounds import Answer, Round, best_of, ended, play
+from offline.annotation.rounds import Answer, Round, best_of, ended, play, with_answers
 from offline.training.typed_yaml import YamlError, read_yaml, write_yaml
 
 _SETTINGS: Final = "settings.yaml"
@@ -76,10 +76,10 @@ def _rounds(arguments: Sequence[str]) -> None:
     from offline.annotation.heads import HeadTrainer  # noqa: PLC0415
 
     settings = read_yaml(options.settings, Settings, "settings of annotation")
-    _same_settings(settings, options.runs / _SETTINGS)
     project = Project.open(options.data, settings)
-    trainer = HeadTrainer(project.picture, len(project.names), settings.heads)
     done = read_rounds(options.runs)
+    _keep_settings(settings, options.runs / _SETTINGS, started=bool(done))
+    trainer = HeadTrainer(project.picture, len(project.names), settings.heads)
 
     def ask(_: Sequence[Round]) -> tuple[Answer, ...]:
         return read_answers(options.decisions, project.names) if options.decisions else ()
@@ -92,16 +92,16 @@ def _rounds(arguments: Sequence[str]) -> None:
             break
     if ended(done, settings.stopping):
         best = best_of(done)
-        coco.write(project.labelled(best.labels), options.runs / _LABELS)
+        coco.write(project.labelled(with_answers(best.labels, ask(done))), options.runs / _LABELS)
         print(
             f"best: round {best.number}; boxes: {options.runs / _LABELS}, "
             f"model: {model_folder(options.runs, best.number)}"
         )
 
 
-def _same_settings(settings: Settings, path: Path) -> None:
+def _keep_settings(settings: Settings, path: Path, *, started: bool) -> None:
     """Keeps them beside the rounds. Raises RoundsError if the rounds so far had others."""
-    if not path.exists():
+    if not started:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_yaml(settings, path)
     elif read_yaml(path, Settings, "settings of annotation") != settings:

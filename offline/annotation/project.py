@@ -49,7 +49,12 @@ class Project:
             raise LabelError(msg)
         boxed = [_boxed(each, hand.labels) for each in hand.pictures]
         rest = sorted(there - {each.file for each in hand.pictures})
-        return cls(folder, hand, split(boxed, rest, settings))
+        material = split(boxed, rest, settings)
+        for what, side in (("to train on", material.hand), ("held back", material.held_back)):
+            if not any(len(each.truth.boxes) for each in side):
+                msg = f"{folder / BOXES}: the {len(side)} pictures {what} have no box; draw some, or take another seed"
+                raise LabelError(msg)
+        return cls(folder, hand, material)
 
     @property
     def names(self) -> tuple[str, ...]:

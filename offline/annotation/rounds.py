@@ -104,7 +104,7 @@ def play(
     while not ended(done, settings.stopping):
         number = len(done)
         answers = tuple(ask(done))
-        known = _with_answers(done[-1].labels if done else (), answers)
+        known = with_answers(done[-1].labels if done else (), answers)
         model = trainer.train([*material.hand, *known], settings.seed + number)
         found = trainer.predict(model, held)
         cases = [_case(each.truth, of_one) for each, of_one in zip(material.held_back, found, strict=True)]
@@ -179,7 +179,7 @@ def sort_out(
     return Sorted(tuple(labels), _gathered(doubts))
 
 
-def _with_answers(labels: Sequence[Boxed], answers: Sequence[Answer]) -> list[Boxed]:
+def with_answers(labels: Sequence[Boxed], answers: Sequence[Answer]) -> list[Boxed]:
     """The labels with what people have said since: confirmed boxes are added, refused ones withdrawn."""
     said = _by_picture(answers)
     truths = {each.picture: each.truth for each in labels}
@@ -207,9 +207,10 @@ def _joined(own: Sequence[Answer], sure: Detections, ignored: Boxes) -> Truth:
 
 
 def _answered(found: Detections, own: Sequence[Answer]) -> NDArray[np.bool_]:
-    """Which of the boxes people have already spoken about, (n,)."""
+    """Which of the boxes people have already spoken about, (n,): where one is confirmed, no other category is."""
     boxes, categories = _told(own)
-    same = found.categories[:, None] == categories[None]
+    right = np.array([answer.right for answer in own], bool)
+    same = (found.categories[:, None] == categories[None]) | right[None]
     again: NDArray[np.bool_] = (same & (geometry.iou(found.boxes, boxes) >= _SAME)).any(axis=1)
     return again
 

@@ -69,12 +69,14 @@ def test_rounds_resume_listen_and_end(
     assert "best: round" in capsys.readouterr().out
     drawn, found = coco.read(data / "boxes.json"), coco.read(runs / "labels.json")
     assert {each.file: each for each in drawn.pictures}.items() <= {each.file: each for each in found.pictures}.items()
+    (answered,) = [each for each in found.pictures if each.file == "08.png"]
+    assert Labelled((2.0, 2.0, 20.0, 20.0), "red") in answered.boxes
     settings.write_text(settings.read_text().replace("steps: 6", "steps: 7"))
     with pytest.raises(SystemExit, match="had other settings"):
         main(command)
 
 
-def test_a_person_s_box_is_among_the_labels(data: Path, settings: Path, tmp_path: Path) -> None:
+def test_no_picture_is_in_two_parts(data: Path) -> None:
     project = Project.open(data, Settings())
     rest = project.material.unlabelled
     assert len(rest) == 12 - HAND
@@ -117,6 +119,8 @@ def test_what_is_wrong_with_a_folder_is_said(data: Path, settings: Path, tmp_pat
     boxes = json.loads((data / "boxes.json").read_text())
     (data / "boxes.json").write_text(json.dumps({**boxes, "images": boxes["images"][:3], "annotations": []}))
     assert "boxes for 4 pictures or more are needed, not 3" in said()
+    (data / "boxes.json").write_text(json.dumps({**boxes, "annotations": []}))
+    assert "the 6 pictures to train on have no box" in said()
     (data / "boxes.json").write_text(json.dumps(boxes))
     (data / "images" / "00.png").unlink()
     assert "00.png is not there, but has boxes" in said()

@@ -169,6 +169,9 @@ def test_boxes_are_believed_asked_about_or_background_by_their_probability() -> 
     assert one.truth.ignored.tolist() == boxes[[0]].tolist()  # refused: there may be something, boxed badly
     assert (other.picture, other.truth.categories.tolist()) == ("b", [1])
     assert len(result.doubtful) == 0
+    other_kind = Detections(boxes[[0]], found.scores[[0]], np.array([0]))
+    result = sort_out(["b"], [other_kind], calibration, [Answer("b", (0, 0, 10, 10), 1, True)], Acceptance())
+    assert result.labels[0].truth.categories.tolist() == [1]  # what a person named is nothing else, too
 
 
 def test_a_refused_box_is_withdrawn_before_the_next_training() -> None:
