@@ -31,13 +31,13 @@ from evaluation.annotation_sets import StudySet, coco, emoji, ycb
 from evaluation.annotation_views import draw_maps
 from evaluation.pages import write_section
 from offline.annotation.cam import CamTrainer
-from offline.annotation.config import Acceptance, Heads, Settings, Stopping
-from offline.annotation.folder import model_folder, read_rounds, write_round
+from offline.annotation.config import Heads, Settings, Stopping
+from offline.annotation.folder import read_rounds, write_round
 from offline.annotation.heads import HeadTrainer
 from offline.annotation.material import Boxed
 from offline.annotation.project import split
 from offline.annotation.proposals import Order
-from offline.annotation.rounds import Answer, Ask, Model, Round, Trainer, best_of, nobody, play
+from offline.annotation.rounds import Answer, Ask, Model, Round, Trainer, best_of, finish, nobody, play
 from offline.training.detector.measures import IOUS, Case, average_precision, mean_average_precision
 from shiwu.vision import boxes as geometry
 
@@ -119,10 +119,12 @@ def _runs(study: Study, shares: Sequence[float]) -> list[tuple[str, Callable[[],
     """All runs of a study with keys that change with whatever would change their outcome."""
     runs: list[tuple[str, Callable[[], Entry]]] = []
 
+    heads, rule = study.settings.heads, study.settings.acceptance
+    size = f"{len(study.of.pool)}/{len(study.of.test)} {heads.steps}x{heads.batch}"
+
     def add(method: str, share: float, run: Callable[[], Entry]) -> None:
-        size = f"{len(study.of.pool)}/{len(study.of.test)}"
-        heads = study.settings.heads
-        runs.append((f"{study.of.name} {size} {heads.steps}x{heads.batch} {method} {share:g}", run))
+        believing = "" if method in {"supervised", "CAM"} else f" {rule.accept:g} at {rule.iou:g}"
+        runs.append((f"{study.of.name} {size} {method}{believing} {share:g}", run))
 
     for share in shares:
         add("supervised", share, lambda s=share: _supervised(study, s))  # type: ignore[misc]
@@ -159,7 +161,7 @@ def _cam(study: Study, share: float) -> Entry:
 def _self_training(study: Study, share: float, order: Order | None) -> Entry:
     """Rounds from this share on; with an order people answer questions asked in it."""
     method = "self-training" if order is None else f"people, {order}"
-    acceptance = Acceptance(questions=_QUESTIONS, order=order or "worth")
+    acceptance = study.settings.acceptance.model_copy(update={"questions": _QUESTIONS, "order": order or "worth"})
     settings = study.settings.model_copy(update={"acceptance": acceptance})
     hand, trainer, began = _hand(study, share), study.trained(), time.monotonic()
     rest = [each.picture for each in study.of.pool[len(hand) :]]
@@ -171,7 +173,7 @@ def _self_training(study: Study, share: float, order: Order | None) -> Entry:
         write_round(folder, each, trainer, model)
         done.append(each)
     best = best_of(done)
-    model = trainer.load(model_folder(folder, best.number))
+    model = finish(trainer, material, best, best.answers, settings.seed)
     facts = {
         "drawn": _boxes(hand),
         "answers": len(best.answers),

@@ -2,7 +2,8 @@
 
 DIR/images holds the pictures, DIR/boxes.json (COCO) what people drew on some of them. Each round is a folder below
 --runs; a command that was stopped goes on after the last one. Answers to a round's proposals.jsonl are read from
---decisions before the next. When the rounds end, RUNS/labels.json has all boxes of the best one.
+--decisions before the next. When the rounds end, RUNS/labels.json has all boxes of the best one, and RUNS/model is
+trained on them and on the pictures held back.
 
 `python -m offline.annotation convert --from voc --to coco SRC DST`: boxes in another format.
 """
@@ -20,10 +21,10 @@ import cv2
 from offline.annotation import coco
 from offline.annotation.config import Settings
 from offline.annotation.convert import FORMATS, convert
-from offline.annotation.folder import RoundsError, model_folder, read_rounds, write_round
+from offline.annotation.folder import RoundsError, model_folder, read_rounds, write_model, write_round
 from offline.annotation.labels import LabelError
 from offline.annotation.project import Project, read_answers
-from offline.annotation.rounds import Answer, Round, best_of, ended, play, with_answers
+from offline.annotation.rounds import Answer, Round, best_of, ended, finish, play, with_answers
 from offline.training.typed_yaml import YamlError, read_yaml, write_yaml
 
 _SETTINGS: Final = "settings.yaml"
@@ -91,12 +92,11 @@ def _rounds(arguments: Sequence[str]) -> None:
         if options.once:
             break
     if ended(done, settings.stopping):
-        best = best_of(done)
-        coco.write(project.labelled(with_answers(best.labels, ask(done))), options.runs / _LABELS)
-        print(
-            f"best: round {best.number}; boxes: {options.runs / _LABELS}, "
-            f"model: {model_folder(options.runs, best.number)}"
-        )
+        best, answers = best_of(done), ask(done)
+        coco.write(project.labelled(with_answers(best.labels, answers)), options.runs / _LABELS)
+        model = finish(trainer, project.material, best, answers, settings.seed)
+        write_model(options.runs, trainer, model)
+        print(f"best: round {best.number}; boxes: {options.runs / _LABELS}, model: {model_folder(options.runs)}")
 
 
 def _keep_settings(settings: Settings, path: Path, *, started: bool) -> None:

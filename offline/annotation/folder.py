@@ -73,8 +73,20 @@ def round_folder(folder: Path, number: int) -> Path:
     return folder / f"round-{number:02d}"
 
 
-def model_folder(folder: Path, number: int) -> Path:
-    return round_folder(folder, number) / _MODEL
+def model_folder(folder: Path) -> Path:
+    """Of the model that the rounds end with, or, in a round's folder, of the round's own."""
+    return folder / _MODEL
+
+
+def write_model(folder: Path, trainer: Trainer[Model], model: Model) -> None:
+    """Writes the model that the rounds end with, in place of one of before."""
+    place = model_folder(folder)
+    partial = place.with_name(_MODEL + _PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    trainer.save(model, partial)
+    shutil.rmtree(place, ignore_errors=True)
+    partial.replace(place)
 
 
 def _read(place: Path) -> Round:

@@ -146,6 +146,14 @@ def best_of(past: Sequence[Round]) -> Round:
     return max(past, key=lambda each: each.precision)
 
 
+def finish(trainer: Trainer[Model], material: Material, best: Round, answers: Sequence[Answer], seed: int) -> Model:
+    """A last training on the labels of the best round, what people said, and the pictures held back until now.
+
+    Nothing is left to measure it on; it differs from what was measured only by more boxes that people drew.
+    """
+    return trainer.train([*material.hand, *material.held_back, *with_answers(best.labels, answers)], seed)
+
+
 @dataclass(frozen=True, slots=True)
 class Sorted:
     labels: tuple[Boxed, ...]

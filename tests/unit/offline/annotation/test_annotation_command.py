@@ -69,6 +69,7 @@ def test_rounds_resume_listen_and_end(
     assert "best: round" in capsys.readouterr().out
     drawn, found = coco.read(data / "boxes.json"), coco.read(runs / "labels.json")
     assert {each.file: each for each in drawn.pictures}.items() <= {each.file: each for each in found.pictures}.items()
+    assert (runs / "model" / "heads.pt").exists()
     (answered,) = [each for each in found.pictures if each.file == "08.png"]
     assert Labelled((2.0, 2.0, 20.0, 20.0), "red") in answered.boxes
     settings.write_text(settings.read_text().replace("steps: 6", "steps: 7"))

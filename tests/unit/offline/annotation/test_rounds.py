@@ -12,7 +12,7 @@ from offline.annotation.calibration import Calibration
 from offline.annotation.config import Acceptance, Settings, Stopping
 from offline.annotation.folder import RoundsError, model_folder, read_rounds, round_folder, write_round
 from offline.annotation.proposals import Doubtful, rank, worth
-from offline.annotation.rounds import Answer, Round, best_of, ended, judged, play, sort_out
+from offline.annotation.rounds import Answer, Round, best_of, ended, finish, judged, play, sort_out
 from offline.training.detector.measures import Case, Detections, mean_average_precision
 from offline.training.detector.targets import Truth
 from shiwu.vision import boxes as geometry
@@ -110,11 +110,19 @@ def test_rounds_go_on_from_any_folder_as_if_never_stopped(small: World, tmp_path
     files = {p.relative_to(tmp_path / "whole"): p.read_bytes() for p in (tmp_path / "whole").rglob("*") if p.is_file()}
     again = {p.relative_to(tmp_path / "cut"): p.read_bytes() for p in (tmp_path / "cut").rglob("*") if p.is_file()}
     assert files == again
-    loaded = trainer.load(model_folder(tmp_path / "cut", 1))
+    loaded = trainer.load(model_folder(round_folder(tmp_path / "cut", 1)))
     found = trainer.predict(loaded, small.material.unlabelled[:3])
     trained = next(model for n, (_, model) in enumerate(play(trainer, small.material, NAMES, SETTINGS, ask)) if n == 1)
     for a, b in zip(found, trainer.predict(trained, small.material.unlabelled[:3]), strict=True):
         np.testing.assert_array_equal(a.boxes, b.boxes)
+
+
+def test_the_last_training_has_all_that_is_known(small: World) -> None:
+    trainer = ColourTrainer(small.pictures)
+    rounds = list(play(trainer, small.material, NAMES, SETTINGS))
+    best = best_of([each for each, _ in rounds])
+    last = finish(trainer, small.material, best, [], seed=0)
+    assert precision(trainer, last, small) >= precision(trainer, rounds[best.number][1], small)
 
 
 def test_a_broken_folder_of_rounds_is_named(small: World, tmp_path: Path) -> None:
