@@ -15,12 +15,12 @@ Share = float
 class Acceptance(Frozen):
     """Which predicted boxes are believed, which are asked about. The shares are probabilities that a box is right."""
 
-    accept: Share = Field(0.85, gt=0, le=1)
+    accept: Share = Field(0.7, gt=0, le=1)
     """From here on a box is taken as it is. Each category has its own score for it; see calibration.py."""
     doubt: Share = Field(0.1, ge=0, lt=1)
     """From here on a box is worth a question, and what it shows teaches nothing until it is answered; below, it is
     background."""
-    iou: Share = Field(0.6, gt=0, le=1)
+    iou: Share = Field(0.5, gt=0, le=1)
     """A box is right if it overlaps one of its category by so much: what a person would leave as it is."""
     questions: NonNegativeInt = 200
     """Asked after each round, at most."""
@@ -42,9 +42,9 @@ class Stopping(Frozen):
     """At most, the first one, on hand-drawn boxes only, included."""
     gain: NonNegativeFloat = 0.005
     """A round that adds less to the best average precision so far has gained nothing."""
-    patience: PositiveInt = 1
+    patience: PositiveInt = 2
     """So many rounds without gain end the work."""
-    drift: NonNegativeFloat = 0.02
+    drift: NonNegativeFloat = 0.05
     """A round that falls by more below the best is thrown away, and ends the work."""
 
 
