@@ -50,6 +50,7 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_rounds_resume_listen_and_end(
     data: Path, settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,7 @@ def test_every_picture_comes_once_before_any_comes_again() -> None:
     assert all(sorted(taken[i : i + 5]) == [0, 1, 2, 3, 4] for i in range(0, 30, 5))
 
 
+@pytest.mark.slow
 def test_maps_learn_categories_and_never_see_boxes(cam: CamTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offline.annotation.cam._STEPS", 25)
     model = cam.train(BOXED[:8], seed=0)
