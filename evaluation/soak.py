@@ -34,12 +34,15 @@ from evaluation.chaos.scanning import Scanner
 from evaluation.chaos.writing import Writer
 from evaluation.pages import table, write_section
 from evaluation.replicas import Replica, Replicas
-from evaluation.stocked import CACHE, photos, stock
+from evaluation.stocked import CACHE, fill, photos, stock
 from shiwu.chassis.channel import connect
 from shiwu.cli.mesh import Layout
 
 _HEAD: Final = ("process", "MiB", "MiB an hour [95 %]", "threads", "open files", "tasks")
 _EVERY: Final = 5.0  # seconds
+_FILLERS: Final = 120
+"""Products of each category beside the demo's: more than a shard's answer holds, so that no answer grows by what is
+written meanwhile, and what the gateway needs for it."""
 _DRAWS: Final = 1000
 _BLOCK: Final = 6  # samples, half a minute
 _MIB: Final = 1 << 20
@@ -66,9 +69,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shiwu-soak-") as home:
-        mesh = Replicas(Layout(Path(home), import_roots=(CACHE,)), {}, metrics=True)
+        layout = Layout(Path(home), import_roots=(CACHE,))
+        mesh = Replicas(layout, {}, metrics=True)
         with mesh.running():
             stock(mesh.target("catalog"))
+            fill(mesh.target("catalog"), layout.models, _FILLERS)
             looks, scans = asyncio.run(_soaked(mesh, options.rate, 60 * options.minutes))
     figures = {
         "minutes": options.minutes,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import cv2
 import grpc
@@ -15,6 +18,8 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from evaluation.demo import pixels
 from evaluation.demo_catalogue import ABSENT, DemoProduct, feed, fetch
 from evaluation.phone_shots import PhoneShot, shoot
+from shiwu.categories import CATEGORIES
+from shiwu.inference.manifest import EmbedderManifest, read_manifest
 from shiwu.v1 import catalog_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 
@@ -45,6 +50,30 @@ def stock(catalog: str) -> None:
     """Imports the demo's products into the catalog service at `catalog`, which may read `CACHE`."""
     path = CACHE / "feed.csv"
     path.write_text(feed(fetch(CACHE), CACHE), encoding="utf-8")
+    _import(path, catalog)
+
+
+def fill(catalog: str, models: Path, products: int) -> None:
+    """Imports so many products of each category, whose pictures have random vectors and are never found for sure.
+
+    With as many as a shard's answer holds, answers no longer grow with the catalogue.
+    """
+    manifest = cast(EmbedderManifest, read_manifest(models / "embedder-lite0"))
+    draw = np.random.default_rng(11)
+    path = CACHE / "filler.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for category in CATEGORIES:
+            vectors = draw.normal(size=(products, manifest.dimension)).astype("<f4")
+            for i, vector in enumerate(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)):
+                key = f"filler-{category}-{i}"
+                digest = hashlib.sha256(key.encode()).hexdigest()
+                prepared = f"{digest} 64x64 {manifest.id} {base64.b64encode(vector.tobytes()).decode()}"
+                row = {"product_id": key, "title": key, "category": category, "images": ["none.jpg"]}
+                file.write(json.dumps({**row, "prepared": [prepared]}) + "\n")
+    _import(path, catalog)
+
+
+def _import(path: Path, catalog: str) -> None:
     request = catalog_pb2.ImportProductsRequest(feed_uri=path.resolve().as_uri())
     deadline = time.monotonic() + _IMPORT_SECONDS
     with grpc.insecure_channel(catalog) as channel:
@@ -58,7 +87,7 @@ def stock(catalog: str) -> None:
             operation = stub.GetOperation(operations_pb2.GetOperationRequest(name=operation.name), timeout=20)
     result = catalog_pb2.ImportProductsResponse()
     if not operation.response.Unpack(result) or result.rows_failed:
-        msg = f"the demo's own feed was not imported: {operation.error.message or result.errors}"
+        msg = f"{path} was not imported: {operation.error.message or result.errors}"
         raise RuntimeError(msg)
 
 
