@@ -30,7 +30,7 @@ from evaluation.annotation_report import Entry, Rates, draw_curve, measured_line
 from evaluation.annotation_sets import StudySet, coco, emoji, ycb
 from evaluation.annotation_views import draw_maps
 from evaluation.pages import write_section
-from offline.annotation.cam import CamTrainer
+from offline.annotation.cam import SHARE, CamTrainer
 from offline.annotation.config import Heads, Settings, Stopping
 from offline.annotation.folder import read_rounds, write_round
 from offline.annotation.heads import HeadTrainer
@@ -123,7 +123,7 @@ def _runs(study: Study, shares: Sequence[float]) -> list[tuple[str, Callable[[],
     size = f"{len(study.of.pool)}/{len(study.of.test)} {heads.steps}x{heads.batch}"
 
     def add(method: str, share: float, run: Callable[[], Entry]) -> None:
-        believing = "" if method in {"supervised", "CAM"} else f" {rule.accept:g} at {rule.iou:g}"
+        believing = {"supervised": "", "CAM": f" {SHARE:g}"}.get(method, f" {rule.accept:g} at {rule.iou:g}")
         runs.append((f"{study.of.name} {size} {method}{believing} {share:g}", run))
 
     for share in shares:
