@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from services.gateway.ports import Catalog
+from shiwu.chassis.abandoning import abandon
 
 F = TypeVar("F")
 
 
 class EarlyFacts(Generic[F]):
-    """A question to the catalogue under way. Cancel it when the scan ends."""
+    """A question to the catalogue under way. Abandon it when the scan ends."""
 
     def __init__(self, catalog: Catalog[F], products: Sequence[str], *, max_articles: int, seconds: float) -> None:
         """products: the likeliest first; at least one."""
@@ -28,10 +29,9 @@ class EarlyFacts(Generic[F]):
 
     async def get(self) -> F:
         """What the catalogue says. Raises what `Catalog.describe` raises."""
-        return await self._asked
+        # Shielded: a scan that is cancelled must not cancel the call.
+        return await asyncio.shield(self._asked)
 
-    def cancel(self) -> None:
+    def abandon(self) -> None:
         """Nobody waits for the answer any more."""
-        self._asked.cancel()
-        if self._asked.done() and not self._asked.cancelled():
-            self._asked.exception()  # nobody else will look at it
+        abandon(self._asked)

@@ -85,7 +85,7 @@ class Scanner(Generic[F]):
             await self._described(answer, early, progress)
         finally:
             if early is not None:
-                early.cancel()
+                early.abandon()
         return answer
 
     async def _detected(self, picture: Picture, focus: Box | None, progress: Progress) -> Answer[F]:
