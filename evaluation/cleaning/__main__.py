@@ -1,11 +1,11 @@
 """Cleaning beside its peers: hashing, near pairs, robustness of hashes, denoising, merging.
 
-python -m evaluation.cleaning [--data DIR] [--models DIR] [--page FILE] [--quick]
+python -m evaluation.cleaning [--data DIR] [--models DIR] [--page FILE] [--only PART ...] [--quick]
 
 --data: the folder of the image sets, of which only products are used that the embedder never saw; without it, pictures
 of packages and drawn ones only. Every threshold, ours and the peers', is chosen on one half of the styles and measured
 on the other. Speed is processor time on one thread, median of interleaved rounds; pairs and merging tell both clocks.
---page: whose section is written anew, and the pictures in the folder of its name.
+--page: whose sections are written anew, and the pictures in the folder of its name.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import argparse
 import os
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +34,6 @@ from evaluation.pages import table, write_section
 from offline.cleaning.denoise import DenoiseRule
 
 _CACHE: Final = Path(".cache")
-_SECTION: Final = "measured"
 
 
 def main() -> None:
@@ -42,82 +43,131 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, help="folder of the image sets")
     parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--page", type=Path, help="page whose section, and pictures beside it, are written anew")
-    parser.add_argument("--quick", action="store_true", help="little of everything, in a minute")
+    parser.add_argument("--page", type=Path, help="page whose sections, and pictures beside it, are written anew")
+    parser.add_argument("--only", nargs="+", choices=_PARTS, default=list(_PARTS), help="parts, all by default")
+    parser.add_argument("--quick", action="store_true", help="little of everything, in a minute or two")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    console, lines = Console(width=160), list[str]()
+    console = Console(width=160)
     pictures = options.page.with_suffix("") if options.page else None
     if pictures:
         pictures.mkdir(exist_ok=True)
+    given = _Given(options.data, options.models, pictures, options.quick)
     with threadpool_limits(limits=1, user_api="blas"):
-        known = embedded(
-            shown(options.data, _CACHE / "demo", quick=options.quick),
-            options.models / "embedder-lite0",
-            _CACHE / "cleaning",
-        )
-        for part in _parts(known, pictures, quick=options.quick):
-            console.print(Markdown("\n".join(part)))
-            lines += [*part, ""]
-    if options.page:
-        today = date.today().isoformat()  # noqa: DTZ011 (a day is enough)
-        command = "python -m evaluation.cleaning" + (" --data DATA" if options.data else "")
-        machine = f"{today}, {os.cpu_count()} shared {platform.machine()} cores"
-        write_section(options.page, _SECTION, [f"`{command}`, {machine}.", "", *lines[:-1]])
+        for name in options.only:
+            lines = _PARTS[name](given)
+            console.print(Markdown("\n".join([f"# {name}", "", *lines])))
+            if options.page:
+                today = date.today().isoformat()  # noqa: DTZ011 (a day is enough)
+                machine = f"{today}, {os.cpu_count()} shared {platform.machine()} cores."
+                write_section(options.page, name, [machine, "", *lines])
 
 
-def _parts(known: Known, pictures: Path | None, *, quick: bool) -> Iterator[list[str]]:
-    yield from _of_hashes(pictures, quick=quick)
-    choosing, measuring = halves(known)
-    yield ["## Denoising, speed", "", *_denoise_speed(quick=quick)]
-    denoised = denoising.measure(choosing, measuring)
-    yield ["## Denoising, accuracy", "", *_denoised(denoised)]
-    merged = merging.measure(choosing, measuring, range(1 if quick else 5))
-    yield ["## Merging", "", *_merged(merged)]
-    sizes = (1_000,) if quick else (10_000, 70_000)
-    yield ["## Merging many SKUs", "", *_scaled([merging.scale(size, 5) for size in sizes])]
-    if pictures:
-        drawing.denoised(measuring, None, pictures / "denoising.jpg")
-        drawing.merged(measuring, pictures / "merge.jpg")
-        yield [
-            "## Drawn",
-            "",
-            "A group of duplicates by dHash within 5 bits: the picture that is kept, the others with their distance in "
-            "bits, and in gray the edits that are too far:",
-            "",
-            f"![a group of duplicates]({pictures.name}/duplicates.jpg)",
-            "",
-            "A SKU before and after denoising; what each picture is, and what denoising says:",
-            "",
-            f"![a SKU before and after denoising]({pictures.name}/denoising.jpg)",
-            "",
-            "A merged group, a row for each SKU; red: taken for another SKU by a classifier that had not seen it:",
-            "",
-            f"![a merged group]({pictures.name}/merge.jpg)",
-        ]
+@dataclass(frozen=True)
+class _Given:
+    """What was asked for."""
+
+    data: Path | None
+    models: Path
+    pictures: Path | None
+    """Folder of the pictures to draw."""
+    quick: bool
+
+    @cached_property
+    def photos(self) -> list[Path]:
+        return [each.picture for each in fetch(_CACHE / "demo")][: 12 if self.quick else None]
+
+    @cached_property
+    def halves(self) -> tuple[Known, Known]:
+        """For choosing and for measuring."""
+        pictures = shown(self.data, _CACHE / "demo", quick=self.quick)
+        return halves(embedded(pictures, self.models / "embedder-lite0", _CACHE / "cleaning"))
+
+    def drawn(self, file: str, what: str, draw: Callable[[Path], None]) -> list[str]:
+        """The lines that show a picture, once it is drawn; none where no page is written."""
+        if not self.pictures:
+            return []
+        draw(self.pictures / file)
+        return ["", f"{what}:", "", f"![{what[0].lower()}{what[1:]}]({self.pictures.name}/{file})"]
 
 
-def _of_hashes(pictures: Path | None, *, quick: bool) -> Iterator[list[str]]:
-    photos = [each.picture for each in fetch(_CACHE / "demo")][: 12 if quick else None]
+def _hashing(given: _Given) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
-        files = hashing.as_photos(photos, Path(folder))
-        rates, bits = hashing.speed(files, 2 if quick else 9), hashing.agreement([*files, *photos])
-    yield ["## Hashing", "", *_rates(rates), "", *_agreement(bits, len(files) + len(photos))]
-    found = [near_pairs.ours(count, 3) for count in ((20_000,) if quick else (1_000_000, 10_000_000))]
-    found += near_pairs.peers(*((2_000, 2_000, 1_000) if quick else (1_000_000, 100_000, 10_000)))
-    yield ["## Near pairs", "", *_pairs(found)]
-    images = [pixels(path) for path in photos]
+        files = hashing.as_photos(given.photos, Path(folder))
+        rounds = 2 if given.quick else 5
+        rates = {"640 x 480": hashing.speed(files, rounds), "as they were": hashing.speed(given.photos, rounds)}
+        bits = hashing.agreement([*files, *given.photos])
+        return [*_rates(rates, files, given.photos), "", *_agreement(bits, len(files) + len(given.photos))]
+
+
+def _near_pairs(given: _Given) -> list[str]:
+    found = [near_pairs.ours(count, 3) for count in ((20_000,) if given.quick else (1_000_000, 10_000_000))]
+    return _pairs(found + near_pairs.peers(*((2_000, 2_000, 1_000) if given.quick else (1_000_000, 100_000, 10_000))))
+
+
+def _robustness(given: _Given) -> list[str]:
+    images = [pixels(path) for path in given.photos]
     moved = robustness.measure(images)
-    yield ["## Robustness", "", *_moved(moved, len(images), pictures)]
-    if pictures:
-        drawing.robustness(moved, pictures / "robustness.png")
-        drawing.duplicates(images, pictures / "duplicates.jpg")
+    return [
+        *_moved(moved, len(images)),
+        *given.drawn("robustness.png", "Distances after each edit", partial(drawing.robustness, moved)),
+        *given.drawn(
+            "duplicates.jpg",
+            "A group of duplicates by dHash within 5 bits: the picture that is kept, those that go with their distance "
+            "to it, and in gray the edits that are too far",
+            partial(drawing.duplicates, images),
+        ),
+    ]
 
 
-def _rates(rates: Mapping[str, float]) -> list[str]:
-    own = next(iter(rates.values()))
-    rows = [[way, f"{rate:.0f}", "" if rate == own else f"{own / rate:.1f} x"] for way, rate in rates.items()]
-    return ["JPEG files of 640 x 480, read from disk:", "", *table(["way", "images/s", "shiwu is faster"], rows)]
+def _denoising(given: _Given) -> list[str]:
+    choosing, measuring = given.halves
+    return [
+        *_denoise_speed(quick=given.quick),
+        "",
+        *_denoised(denoising.measure(choosing, measuring)),
+        *given.drawn(
+            "denoising.jpg",
+            "A SKU before and after denoising; what each picture is, and what denoising says",
+            partial(drawing.denoised, measuring),
+        ),
+    ]
+
+
+def _merging(given: _Given) -> list[str]:
+    choosing, measuring = given.halves
+    sizes = (1_000,) if given.quick else (10_000, 70_000)
+    return [
+        *_merged(merging.measure(choosing, measuring, range(1 if given.quick else 5))),
+        "",
+        *_scaled([merging.scale(size, 5) for size in sizes]),
+        *given.drawn(
+            "merge.jpg",
+            "A merged group, a row for each SKU; red: taken for another SKU by a classifier that had not seen it",
+            partial(drawing.merged, measuring),
+        ),
+    ]
+
+
+_PARTS: Final[Mapping[str, Callable[[_Given], list[str]]]] = {
+    "hashing": _hashing,
+    "near pairs": _near_pairs,
+    "robustness": _robustness,
+    "denoising": _denoising,
+    "merging": _merging,
+}
+
+
+def _rates(rates: Mapping[str, Mapping[str, float]], files: Sequence[Path], photos: Sequence[Path]) -> list[str]:
+    sizes = [sum(path.stat().st_size for path in paths) / len(paths) / 1000 for paths in (files, photos)]
+    ways = list(next(iter(rates.values())))
+    rows = [[way] + [f"{of[way]:.0f} ({of[ways[0]] / of[way]:.1f} x)" for of in rates.values()] for way in ways]
+    what = f"{len(files)} photos as JPEG files of 640 x 480 ({sizes[0]:.0f} kB), and as they were ({sizes[1]:.0f} kB)"
+    return [
+        f"{what}. Images/s, from the disk's cache, and how many times as fast we are:",
+        "",
+        *table(["way", *rates], rows),
+    ]
 
 
 def _agreement(bits: Mapping[str, tuple[float, int]], files: int) -> list[str]:
@@ -152,14 +202,13 @@ def _pairs(found: list[near_pairs.Found]) -> list[str]:
     ]
 
 
-def _moved(moved: Mapping[str, Mapping[str, robustness.Moved]], photos: int, pictures: Path | None) -> list[str]:
+def _moved(moved: Mapping[str, Mapping[str, robustness.Moved]], photos: int) -> list[str]:
     head = ["edit", *(f"{name}: median / 95 % / within 5 bits" for name in hashing.HASHES)]
     rows = [
         [edit, *(f"{each.median:.0f} / {each.far:.0f} / {each.within:.0%}" for each in by_hash.values())]
         for edit, by_hash in moved.items()
     ]
-    lines = [f"{photos} photos; distances in bits to the hash before the edit.", "", *table(head, rows)]
-    return [*lines, "", f"![distances after each edit]({pictures.name}/robustness.png)"] if pictures else lines
+    return [f"{photos} photos; distances in bits to the hash before the edit.", "", *table(head, rows)]
 
 
 def _denoise_speed(*, quick: bool) -> list[str]:

@@ -75,7 +75,7 @@ class Measured:
 
 
 def noisy_skus(known: Known) -> list[Sku]:
-    """SKUs of 5 to 50 pictures, a tenth to two fifths of them noise."""
+    """SKUs of 5 to 46 pictures, an eighth to a third of them noise."""
     random = np.random.default_rng(_SEED)
     rows: dict[tuple[str, str], list[int]] = {}
     for i, each in enumerate(known.pictures):
@@ -93,7 +93,7 @@ def _sku(
 ) -> Sku:
     clean = random.permutation(own)[: int(random.integers(4, min(len(own), 30) + 1))].tolist()
     noise = max(1, round(len(clean) * random.uniform(0.1, 0.4) / 0.75))
-    wrong, detail, misplaced = np.bincount(random.permutation(noise) % 3, minlength=3).tolist()
+    wrong, detail, misplaced = np.bincount((np.arange(noise) + random.integers(3)) % 3, minlength=3).tolist()
     strangers = _strangers(known, others, wrong, random)
     parts = random.choice(own, detail + misplaced).tolist()
     origins = [*clean, *strangers, *parts]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.cleaning.denoising import KINDS, Measured, noisy_skus
+from evaluation.cleaning.denoising import KINDS, noisy_skus
 from evaluation.cleaning.hashing import HASHES
 from evaluation.cleaning.merging import run, split
 from evaluation.cleaning.products import Known, pixels_of
@@ -78,11 +78,10 @@ def duplicates(photos: Sequence[Image], out: Path) -> None:
     _save(_grid(tiles, 5), out)
 
 
-def denoised(known: Known, measured: Measured | None, out: Path) -> None:
+def denoised(known: Known, out: Path) -> None:
     """The pictures of a SKU, and what denoising says of each. The noisiest SKU with one wrong verdict at least."""
-    rule = DenoiseRule.model_validate(measured.options if measured else {})
     skus = [sku for sku in noisy_skus(known) if sku.source == _DRAWN_SOURCE]
-    verdicts = [denoise(sku.vectors, rule) for sku in skus]
+    verdicts = [denoise(sku.vectors, DenoiseRule()) for sku in skus]
     wrong = [
         sum((said != "noise") != clean for said, clean in zip(verdict, sku.clean.tolist(), strict=True))
         for verdict, sku in zip(verdicts, skus, strict=True)

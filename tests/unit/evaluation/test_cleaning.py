@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation.cleaning import denoising, merging, near_pairs, robustness
+from evaluation.cleaning.__main__ import _PARTS
 from evaluation.cleaning.products import Known, Shown, halves
 from evaluation.pages import write_section
 
@@ -102,8 +103,9 @@ def test_edits_that_people_hardly_see_are_near_and_mirrored_pictures_far():
     assert moved[robustness.UNRELATED]["perceptual"].within == 0.0
 
 
-def test_the_page_has_the_section_that_is_written(tmp_path):
+def test_the_page_has_a_section_for_every_part(tmp_path):
     page = tmp_path / "cleaning.md"
     page.write_text(Path("docs/cleaning.md").read_text(encoding="utf-8"), encoding="utf-8")
-    write_section(page, "measured", ["figures"])
-    assert "figures" in page.read_text(encoding="utf-8")
+    for part in _PARTS:
+        write_section(page, part, [f"figures of {part}"])
+        assert f"figures of {part}" in page.read_text(encoding="utf-8")
