@@ -47,6 +47,7 @@ _ASKED_FROM: Final = 0.1
 _ORDERS: Final[tuple[Order, ...]] = ("worth", "random", "sure")
 _QUESTIONS: Final = 60
 _KEPT: Final = 5000
+_MAPS: Final = "annotation-cam.png"
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ def main() -> None:
             if key not in read_ledger(ledger):
                 _add(ledger, key, run())
         if name == "emoji":
-            _draw(study, options.page.with_name("annotation-cam.png"))
+            _draw(study, options.page.with_name(_MAPS))
     entries = list(read_ledger(ledger).values())
     draw_curve(entries, options.page.with_suffix(".png"))
     machine = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} shared {platform.machine()} cores, one thread"
-    lines = measured_lines(entries, Rates(options.seconds_drawn, options.seconds_confirmed), machine)
+    rates, maps = Rates(options.seconds_drawn, options.seconds_confirmed), options.page.with_name(_MAPS)
+    lines = measured_lines(entries, rates, machine, maps if maps.exists() else None)
     write_section(options.page, "measured", lines)
     print("\n".join(lines))
 

@@ -82,8 +82,8 @@ def saved_hours(entry: Entry, supervised: Sequence[Entry], rates: Rates) -> floa
     return drawn * rates.drawn / 3600 - entry.hours(rates)
 
 
-def measured_lines(entries: Sequence[Entry], rates: Rates, machine: str) -> list[str]:
-    """Markdown: for each set what every run found, and what it took."""
+def measured_lines(entries: Sequence[Entry], rates: Rates, machine: str, maps: Path | None = None) -> list[str]:
+    """Markdown: for each set what every run found, and what it took; maps: the picture of maps beside the page."""
     lines = [
         f"{machine}; `python -m evaluation.annotation --data DIR`. Intervals are 95 % bootstraps over test pictures. "
         f"A box drawn takes {rates.drawn:g} s, a yes or no {rates.confirmed:g} s.",
@@ -92,23 +92,15 @@ def measured_lines(entries: Sequence[Entry], rates: Rates, machine: str) -> list
     ]
     for of in sorted({each.of for each in entries}, reverse=True):
         own = [each for each in entries if each.of == of]
-        lines += [
-            "",
-            f"### {of}",
-            "",
-            f"{own[0].pool} boxes in the pool, {own[0].any_category.count} test pictures.",
-            "",
-        ]
-        lines += _runs_table(own, rates)
-    return lines
+        size = f"{own[0].pool} boxes in the pool, {own[0].any_category.count} test pictures."
+        lines += ["", f"### {of}", "", size, "", *_runs_table(own, rates)]
+    return lines if maps is None else [*lines, "", "### What maps get wrong", "", _MAPS.format(maps.name)]
 
 
 def _runs_table(entries: Sequence[Entry], rates: Rates) -> list[str]:
     supervised = [each for each in entries if each.method == _SUPERVISED]
     rows = []
-    for each in sorted(
-        entries, key=lambda e: (e.share, [*_COLOURS].index(e.method) if e.method in _COLOURS else 1, e.method)
-    ):
+    for each in sorted(entries, key=lambda entry: (entry.share, _ROWS.index(entry.method))):
         by_hand = each.method in (_SUPERVISED, "CAM")
         rows.append(
             [
@@ -128,6 +120,12 @@ def _runs_table(entries: Sequence[Entry], rates: Rates) -> list[str]:
     return table(_HEAD, rows)
 
 
+_MAPS: Final = (
+    "![Class activation maps beside boxes]({})\n\n"
+    "Above, maps of a category on the first test pictures where its box (red) meets none of its things (yellow). "
+    "Below, what the detector trained on all boxes found there (green). The things are emoji of the npm package "
+    "`@lobehub/fluent-emoji-3d` (MIT) on backgrounds drawn by program."
+)
 _ROWS: Final = ("supervised", "self-training", "people, worth", "people, random", "people, sure", "CAM")
 _MARKS: Final = {"kept": "", "no gain": "=", "drift": "↓"}
 _HEAD: Final = (
@@ -165,5 +163,5 @@ def draw_curve(entries: Sequence[Entry], out: Path) -> None:
         panel.set(title=of, xlabel="pictures boxed by hand, %", ylabel="AP@.5 any category")
         panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
-    panels[0].legend(fontsize=8)
+        panel.legend(fontsize=8)
     drawing.savefig(out, dpi=80)
