@@ -25,8 +25,9 @@ Verdict = Literal["kept", "other look", "won back", "noise", "unjudged"]
 
 
 class DenoiseRule(BaseModel):
-    """Thresholds are cosine distances, 0 to 2; chosen for the released embedder on one half of the styles that it was
-    not trained on, by the mean F1 of five kinds of pictures. docs/cleaning.md has the other half."""
+    """Thresholds are cosine distances, 0 to 2. eps was chosen for the released embedder on one half of the styles that
+    it was not trained on, by the mean F1 of five kinds of pictures; winning back gained nothing there, and win_back is
+    set a little above eps. docs/cleaning.md has the other half."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
