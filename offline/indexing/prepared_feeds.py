@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from offline.jobs.job import JobInputError
 from offline.pictures.sources import Row
+from shiwu.wire.ids import image_id
 
 ROWS: Final = pa.schema(
     [
@@ -79,11 +79,6 @@ def pictures_of(rows: pa.Table, folder: Path) -> list[Row]:
             key = image_id(row["product_id"], address)
             found.setdefault(key, Row(key, uri, row["product_id"], row["category"]))
     return list(found.values())
-
-
-def image_id(product_id: str, address: str) -> str:
-    """As the catalogue's imports make it."""
-    return "image-" + hashlib.sha256(f"{product_id}\0{address}".encode()).hexdigest()[:32]
 
 
 def prepared_line(

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from services.catalog.feed_survey import Repeats, Survey
-from services.catalog.feeds import Feed, FeedRow, image_id, row_keys
+from services.catalog.feeds import Feed, FeedRow, row_keys
 from services.catalog.importing import Entry
 from services.catalog.resources import RowProblem
+from shiwu.wire.ids import image_id
 
 
 @dataclass(slots=True)

@@ -203,11 +203,6 @@ def _offer_id(product_id: str, merchant: str) -> str:
     return "offer-" + hashlib.sha256(f"{product_id}\0{merchant}".encode()).hexdigest()[:32]
 
 
-def image_id(product_id: str, address: str) -> str:
-    """A feed picture's id: the same in every feed, so that a picture that has changed there replaces its old self."""
-    return "image-" + hashlib.sha256(f"{product_id}\0{address}".encode()).hexdigest()[:32]
-
-
 def row_keys(record: Record, default_merchant: str) -> RowKeys:
     """What may stand in a feed only once, or what the first row that names it decides."""
     product_id = str(record.values.get("product_id") or record.values.get("id") or "")

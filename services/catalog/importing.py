@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.catalog.feed_survey import Seen
-from services.catalog.feeds import FeedRow, image_id
+from services.catalog.feeds import FeedRow
 from services.catalog.ingest import Ingest, reference_image
 from services.catalog.resources import Batch, Product, Progress, ReferenceImage, RowProblem, Style
 from services.catalog.row_pictures import Known, NewPicture, RowPictures, RowRead, Task
 from services.catalog.store import CatalogStore
 from shiwu.vision.resize import Image
+from shiwu.wire.ids import image_id
 from shiwu.wire.models import EmbeddingModel, versions_for
 
 

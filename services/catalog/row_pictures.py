@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.catalog.feeds import FeedRow, image_id
+from services.catalog.feeds import FeedRow
 from services.catalog.ingest import Ingest
 from services.catalog.picture_sources import PictureError, PictureSource
 from services.catalog.prepared import Prepared
@@ -24,6 +24,7 @@ from shiwu.vision.decode import ImageError, Limits, Photo
 from shiwu.vision.resize import Image
 from shiwu.wire import pictures
 from shiwu.wire.fetching import Validators
+from shiwu.wire.ids import image_id
 from shiwu.wire.models import EmbeddingModel
 
 

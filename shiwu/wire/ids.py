@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from shiwu.chassis.errors import InvalidInputError
 
 MAX_LENGTH = 128
@@ -20,3 +22,8 @@ def check_id(value: str, field: str) -> str:
         msg = f"contains {wrong!r}; expected printable characters without white space"
         raise InvalidInputError(msg, field=field)
     return value
+
+
+def image_id(product_id: str, address: str) -> str:
+    """A feed picture's id: the same in every feed, so that a picture that has changed there replaces its old self."""
+    return "image-" + hashlib.sha256(f"{product_id}\0{address}".encode()).hexdigest()[:32]

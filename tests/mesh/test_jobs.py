@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from offline.indexing.prepared_feeds import image_id
 from offline.jobs.desk import JobDesk, parse_options
 from offline.jobs.engine import Engine
 from offline.jobs.folder import JobFolder
@@ -26,6 +25,7 @@ from shiwu.chassis.settings import ClientSettings
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 from shiwu.v1.catalog_resources_pb2 import Product
+from shiwu.wire.ids import image_id
 from tests import demo_mesh
 from tests.demo_mesh import DemoMesh, eventually
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from services.catalog.feeds import image_id
 from services.catalog.import_settings import ImportSettings
 from services.catalog.resources import Operation, State
 from services.catalog.sql import tables
 from shiwu.chassis.calls import Call, current_call
 from shiwu.chassis.errors import InvalidInputError
+from shiwu.wire.ids import image_id
 from tests.unit.catalog_import.assembly import Catalogue, assembled
 from tests.unit.catalog_import.conftest import Shop
 from tests.unit.catalog_import.peers import Peers

@@ -9,8 +9,8 @@ import json
 import numpy as np
 import pytest
 
-from services.catalog.feeds import image_id
 from services.catalog.resources import State
+from shiwu.wire.ids import image_id
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
 from tests.unit.catalog_import.peers import Peers

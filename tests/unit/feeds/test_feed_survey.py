@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from services.catalog.feed_batches import batches, image_ids
 from services.catalog.feed_lines import FeedError
 from services.catalog.feed_survey import Repeats, survey
-from services.catalog.feeds import Feed, RowKeys, image_id
+from services.catalog.feeds import Feed, RowKeys
 from services.catalog.resources import RowProblem
+from shiwu.wire.ids import image_id
 
 FEED = Feed("csv")
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.catalog.feed_reading import FeedError, FeedFormat
-from services.catalog.feeds import Feed, FeedRow, image_id
+from services.catalog.feeds import Feed, FeedRow
 from services.catalog.resources import Offer, Product, RowProblem, Style
+from shiwu.wire.ids import image_id
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
