@@ -1,8 +1,7 @@
 """Calls whose answer nobody wants any more.
 
-Cancelling one that is under way loses a part of the answer that arrives all the same: with grpcio 1.85 some 2 KB a call,
-for ever (`python -m tests.unit.chassis.cancelled_calls` prints it). So it is let come; its deadline ends it at the
-latest.
+Cancelling one that is under way loses a part of the answer that arrives all the same: with grpcio 1.85 some 2 KB, for
+ever (`python -m tests.unit.chassis.cancelled_calls` prints it). So it is let come; its deadline ends it at the latest.
 """
 
 from __future__ import annotations
