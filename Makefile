@@ -12,8 +12,9 @@ demo: $(VENV)/.serve
 up: $(VENV)/.serve
 	$(BIN)/shiwu up
 
+# Most tests wait for processes that they have started; three at a time keep two cores busy.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # What takes minutes: a real Milvus cluster (which needs apt-get), shards moved under scans.
 test-long: $(VENV)/.dev

@@ -11,6 +11,7 @@ therefore a new attempt: a workflow of its own, which does only what the ledger 
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -37,6 +38,9 @@ _WAVE: Final = 500
 """Tasks of a job that are in the queue at a time, so that a job of millions does not fill the database."""
 _RECOVERIES: Final = 5
 """How often a task may take its worker down with it before it is given up."""
+
+# DBOS gives a logger without handlers one that holds on to the stderr of the moment.
+logging.getLogger("dbos").addHandler(logging.NullHandler())
 
 
 class WorkerTakenError(Exception):

@@ -10,7 +10,6 @@ the same feed again changes nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,9 +19,8 @@ from services.catalog.ingest import Ingest, reference_image
 from services.catalog.resources import Batch, Product, Progress, ReferenceImage, RowProblem, Style
 from services.catalog.row_pictures import Known, NewPicture, RowPictures, RowRead, Task
 from services.catalog.store import CatalogStore
-from shiwu.vision.resize import Image
 from shiwu.wire.ids import image_id
-from shiwu.wire.models import EmbeddingModel, versions_for
+from shiwu.wire.models import versions_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +105,16 @@ class Importer:
         )
 
     async def _embedded(self, new: Sequence[NewPicture]) -> tuple[ReferenceImage, ...]:
-        crops: dict[EmbeddingModel, list[Image]] = defaultdict(list)
-        for picture in new:
-            for model, crop in picture.crops:
-                crops[model].append(crop)
-        vectors = {model: iter(await self._ingest.embed(mine, model)) for model, mine in crops.items()}
+        vectors = await self._ingest.vectors([picture.crops for picture in new])
         return tuple(
             reference_image(
                 picture.image_id,
                 picture.product_id,
                 picture.picture,
-                picture.vectors or [(model, next(vectors[model])) for model, _ in picture.crops],
+                picture.vectors or made,
                 uri=picture.address,
             )
-            for picture in new
+            for picture, made in zip(new, vectors, strict=True)
         )
 
 

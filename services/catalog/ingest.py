@@ -10,13 +10,14 @@ its vectors; and as the row keeps the vector, a store that has lost some is fill
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from services.catalog.peers import Detector, Embedder, Index
 from services.catalog.resources import Batch, ReferenceImage
 from services.catalog.store import CatalogStore
-from shiwu.chassis.errors import AlreadyExistsError
+from shiwu.chassis.errors import AlreadyExistsError, NotFoundError
 from shiwu.vision.resize import Image
 from shiwu.wire.models import EmbeddingModel, versions_for
 from shiwu.wire.pictures import Picture, crop_for, main_product
@@ -53,7 +54,7 @@ class Ingest:
             raise AlreadyExistsError(msg)
         versions = versions_for(product.category, await self._embedder.models())
         crops = await self.crops(picture, product.category, versions)
-        vectors = [(model, (await self.embed([crop], model))[0]) for model, crop in zip(versions, crops, strict=True)]
+        [vectors] = await self.vectors([list(zip(versions, crops, strict=True))])
         image = reference_image(image_id, product_id, picture, vectors, uri)
         await self._store.write(Batch(images=(image,)))
         await self._index.index([image_id])
@@ -67,6 +68,28 @@ class Ingest:
         """The product in the picture, for each model. InvalidInputError if the detector refuses the picture."""
         found = main_product(await self._detector.detect(picture.photo.pixels), category)
         return [await asyncio.to_thread(crop_for, picture.photo.pixels, found, model) for model in models]
+
+    async def vectors(
+        self, pictures: Sequence[Sequence[tuple[EmbeddingModel, Image]]]
+    ) -> list[list[tuple[EmbeddingModel, bytes]]]:
+        """The vectors of pictures' crops, each by its model.
+
+        A version that the embedder has meanwhile ceased to run is left out where another one is asked for, too: while
+        its processes are replaced one by one, it depends on which of them answers what it runs.
+        """
+        crops: dict[EmbeddingModel, list[Image]] = defaultdict(list)
+        for model, crop in (each for picture in pictures for each in picture):
+            crops[model].append(crop)
+        made: dict[EmbeddingModel, Iterator[bytes]] = {}
+        gone: NotFoundError | None = None
+        for model, mine in crops.items():
+            try:
+                made[model] = iter(await self.embed(mine, model))
+            except NotFoundError as error:
+                gone = error
+        if gone and any(picture and made.keys().isdisjoint(dict(picture)) for picture in pictures):
+            raise gone
+        return [[(model, next(made[model])) for model, _ in picture if model in made] for picture in pictures]
 
     async def embed(self, crops: Sequence[Image], model: EmbeddingModel) -> list[bytes]:
         """The vectors of crops, in their order."""

@@ -34,19 +34,20 @@ class SecureMesh:
     @contextmanager
     def channel(self, service: str, key: str | None = None, identity: str = "operator") -> Iterator[grpc.Channel]:
         """A channel with a certificate of the mesh's CA for `identity`."""
-        pair = self.authority.issue(self.certificates / "clients", identity)
-        with shown(pair, key), connected(self.mesh.layout.target(service)) as channel:
+        with self.shown(key, identity), connected(self.mesh.layout.target(service)) as channel:
             yield channel
 
-
-@contextmanager
-def shown(pair: Pair, key: str | None = None) -> Iterator[None]:
-    """The command's credentials meanwhile."""
-    token = credentials.set(Credentials(key=key, ca=pair.ca, certificate=pair.certificate, certificate_key=pair.key))
-    try:
-        yield
-    finally:
-        credentials.reset(token)
+    @contextmanager
+    def shown(self, key: str | None = None, identity: str = "operator") -> Iterator[None]:
+        """Commands meanwhile show a certificate of the mesh's CA for `identity`."""
+        pair = self.authority.issue(self.certificates / "clients", identity)
+        token = credentials.set(
+            Credentials(key=key, ca=pair.ca, certificate=pair.certificate, certificate_key=pair.key)
+        )
+        try:
+            yield
+        finally:
+            credentials.reset(token)
 
 
 def environment(home: Path, layout: Layout, certificates: Mapping[str, Pair], keys: Path) -> dict[str, str]:
@@ -81,7 +82,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureMesh]:
     root.mkdir()
     layout = Layout(home, free_ports(), ROOT / "models", import_roots=(root,))
     layout = replace(layout, extra=environment(home, layout, certificates, home / "keys.json"))
-    operator = authority.issue(home / "certificates" / "clients", "operator")
-    with Mesh(layout) as mesh, shown(operator):
-        mesh.wait_ready()
-        yield SecureMesh(mesh, authority, home / "certificates", keys, home / "audit.jsonl", root)
+    with Mesh(layout) as mesh:
+        secure = SecureMesh(mesh, authority, home / "certificates", keys, home / "audit.jsonl", root)
+        with secure.shown():
+            mesh.wait_ready()
+        yield secure

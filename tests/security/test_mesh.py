@@ -115,8 +115,9 @@ def test_a_photo_finds_its_product_through_the_whole_mesh(secure: SecureMesh, st
 def test_certificates_are_exchanged_under_the_running_mesh(secure: SecureMesh, stocked: bytes) -> None:
     for service in ("gateway", "search", "embedder"):
         secure.authority.issue(secure.certificates, service)
-    for service in ("search", "embedder"):  # with the old certificate no answer is whole
-        secure.mesh.restart(service)
+    with secure.shown():
+        for service in ("search", "embedder"):  # with the old certificate no answer is whole
+            secure.mesh.restart(service)
 
     def whole() -> bool:
         with secure.channel("gateway", secure.keys["scan"]) as channel:

@@ -74,6 +74,8 @@ class Embedder(EmbedderServiceServicer):
         self.version = 1
         self.others: tuple[int, ...] = ()
         """Further versions that run beside it."""
+        self.gone: set[str] = set()
+        """Models that one process of a rolling embedder still names, and that the one which embeds has no more."""
         self.sizes: list[tuple[int, int]] = []
 
     def models(self):
@@ -94,7 +96,7 @@ class Embedder(EmbedderServiceServicer):
 
     async def Embed(self, request, context):
         await self.switch.pass_through("Embed", len(request.images))
-        if request.model not in {model.model for model in self.models()}:
+        if request.model not in {model.model for model in self.models()} - self.gone:
             msg = f"model {request.model!r} is not known"
             raise NotFoundError(msg)
         vectors = []

@@ -53,6 +53,18 @@ async def test_what_is_not_there_or_is_there_already(catalogue: Catalogue, peers
     assert peers.embedder.switch.calls["Embed"] == 1
 
 
+async def test_while_the_embedder_rolls_a_picture_gets_the_vectors_that_there_are(
+    catalogue: Catalogue, peers: Peers, shop: Shop, product: str
+):
+    peers.embedder.others, peers.embedder.gone = (2,), {"general@1"}
+    image = await catalogue.ingest.add(image_id="i1", product_id=product, picture=picture(shop))
+    assert (image.model, image.others) == ("general@2", ())
+    peers.embedder.gone = {"general@1", "general@2"}
+    with pytest.raises(NotFoundError, match="general@"):
+        await catalogue.ingest.add(image_id="i2", product_id=product, picture=picture(shop))
+    assert await catalogue.store.find_images(["i2"]) == {}
+
+
 @pytest.mark.parametrize("down", ["detector", "embedder"])
 async def test_without_detector_or_embedder_nothing_is_written(
     catalogue: Catalogue, peers: Peers, shop: Shop, product: str, down: str

@@ -41,9 +41,9 @@ KEYS = [published(RSA, "rsa"), published(EC, "ec"), published(ED, "ed"), {"kty":
 
 
 def token(key: Any = RSA, kid: str | None = "rsa", algorithm: str = "RS256", **changes: Any) -> str:
-    """A token; a claim that is None is left out."""
+    """A token; a claim that is None is left out. Valid for long: parameters of tests are made at their collection."""
     now = time.time()
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "me", "nbf": now - 5, "exp": now + 600, "scope": "scan other"}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "me", "nbf": now - 5, "exp": now + 7200, "scope": "scan other"}
     claims = {name: value for name, value in (claims | changes).items() if value is not None}
     return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid} if kid else {})
 
@@ -51,7 +51,7 @@ def token(key: Any = RSA, kid: str | None = "rsa", algorithm: str = "RS256", **c
 def by_hand(header: dict[str, Any], signature: bytes = b"", secret: bytes | None = None) -> str:
     """A token that no library would make."""
     now = int(time.time())
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "me", "nbf": now - 5, "exp": now + 600, "scope": "admin"}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "me", "nbf": now - 5, "exp": now + 7200, "scope": "admin"}
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
     body = b".".join(parts)
     if secret is not None:

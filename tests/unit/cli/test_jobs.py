@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 
@@ -31,7 +30,6 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shiwu(*arguments: str) -> Result:
-    logging.getLogger("dbos").handlers.clear()  # they keep the stream of the command before, which is closed
     return CliRunner().invoke(app, list(arguments))
 
 
