@@ -156,13 +156,27 @@ async def main():
 asyncio.run(main())
 """
 
+LITE_READER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[2])
+from tests.contract.vectors.test_kill import assert_found, sharded
+
+async def main():
+    index = sharded(sys.argv[1])
+    async with index.watching():
+        await assert_found(index, [int(number) for number in sys.argv[3:]])
+
+asyncio.run(main())
+"""
+
 
 async def test_a_killed_lite_process_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    database, root = tmp_path / "vectors.db", Path(__file__).parents[3]
+    root = Path(__file__).parents[3]
+    place = (str(tmp_path / "vectors.db"), str(root))
     acknowledged: list[int] = []
     for rounds in (1, 2):
         writer = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", LITE_WRITER, str(database), str(root), stdout=subprocess.PIPE, cwd=root
+            sys.executable, "-c", LITE_WRITER, *place, stdout=subprocess.PIPE, cwd=root
         )
         assert writer.stdout is not None
         lines = [await writer.stdout.readline() for _ in range(15 * rounds)]
@@ -170,6 +184,6 @@ async def test_a_killed_lite_process_loses_nothing_acknowledged(tmp_path: Path) 
         lines += (await writer.stdout.read()).splitlines()
         await writer.wait()
         acknowledged = sorted({*acknowledged, *map(int, lines)})
-    index = sharded(str(database))
-    async with index.watching():
-        await assert_found(index, acknowledged)
+    reader = [sys.executable, "-c", LITE_READER, *place, *map(str, acknowledged)]
+    found = await asyncio.to_thread(subprocess.run, reader, cwd=root, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0, found.stderr
