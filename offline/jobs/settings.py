@@ -23,6 +23,8 @@ class JobSettings(BaseSettings):
     """Of the workers' queue, such as postgresql://user:password@host/shiwu_jobs. Unset: SQLite in `home`."""
     review_url: str | None = None
     """SQLAlchemy's address of the queue of proposals. Unset: SQLite in `home`."""
+    vectors_url: str | None = None
+    """SQLAlchemy's address of the vectors that jobs have made. Unset: SQLite in `home`."""
     worker: str = Field("local", pattern=r"^[\w.-]{1,100}$")
     """This worker's name. It takes up again what a worker of the same name left undone, so no two may run at a time."""
     at_once: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1)
@@ -50,3 +52,8 @@ class JobSettings(BaseSettings):
     def review(self) -> str:
         """The address of the queue of proposals."""
         return self.review_url or f"sqlite:///{self.home.resolve() / 'review.sqlite'}"
+
+    @property
+    def vectors(self) -> str:
+        """The address of the vectors that jobs have made."""
+        return self.vectors_url or f"sqlite:///{self.home.resolve() / 'vectors.sqlite'}"

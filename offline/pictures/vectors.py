@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from offline.jobs.settings import JobSettings
 from offline.pictures.files import PictureFiles, UnreadableError
+from offline.pictures.known_vectors import Key, Known, KnownVectors
 from offline.pictures.sources import SCHEMA, Row
 from shiwu.chassis.channel import connect
 from shiwu.chassis.errors import InvalidInputError
@@ -47,32 +49,22 @@ _DETECTIONS: Final = 4
 
 
 class Peers(NamedTuple):
-    """The services that are asked, and the web."""
+    """The services that are asked, the web, and what earlier jobs have made."""
 
     detector: ClientSettings
     embedder: ClientSettings
     fetch: FetchSettings
+    known: str
+    """SQLAlchemy's address of the known vectors."""
 
 
 def peers_of(settings: JobSettings) -> Peers:
     """Those of a worker."""
-    return Peers(settings.detector, settings.embedder, settings.fetch)
-
-
-@dataclass(frozen=True, slots=True)
-class _Cropped:
-    """A picture that could be read."""
-
-    sha256: str
-    width: int
-    height: int
-    seen: FoundObject | None
-    model: EmbeddingModel
-    crop: Image
+    return Peers(settings.detector, settings.embedder, settings.fetch, settings.vectors)
 
 
 def embed(rows: Sequence[Row], peers: Peers) -> pa.Table:
-    """A row of `VECTORS` for each picture, in their order.
+    """A row of `VECTORS` for each picture, in their order. What is known already is not made again.
 
     Raises UnavailableError, OverloadedError or DeadlineError while a service does not answer.
     """
@@ -86,65 +78,94 @@ def vectors_of(table: pa.Table) -> NDArray[np.float32]:
 
 async def _embed(rows: Sequence[Row], peers: Peers) -> pa.Table:
     async with connect(peers.detector) as to_detector, connect(peers.embedder) as to_embedder:
-        detector, embedder = GrpcDetector(to_detector), GrpcEmbedder(to_embedder)
+        embedder = GrpcEmbedder(to_embedder)
         models = await embedder.models()
-        batches, detections = asyncio.Semaphore(_BATCHES), asyncio.Semaphore(_DETECTIONS)
-        with PictureFiles(peers.fetch) as files:
+        batches = asyncio.Semaphore(_BATCHES)
+        with PictureFiles(peers.fetch) as files, KnownVectors(peers.known) as known:
+            maker = _Maker(GrpcDetector(to_detector), embedder, known)
 
             async def work(batch: Sequence[Row]) -> list[dict[str, object]]:
                 async with batches:
-                    read = [_cropped(row, files, detector, models, detections) for row in batch]
-                    return await _embedded(batch, await asyncio.gather(*read), embedder)
+                    read = await asyncio.to_thread(files.each, lambda row: _read(row, files, models), batch)
+                    made = await maker.make({each.key: each for each in read if isinstance(each, _File)})
+                return [_row(row, each, made) for row, each in zip(batch, read, strict=True)]
 
             made = await asyncio.gather(*(work(rows[i : i + _BATCH]) for i in range(0, len(rows), _BATCH)))
     return pa.Table.from_pylist([row for batch in made for row in batch], VECTORS)
 
 
-async def _cropped(
-    row: Row,
-    files: PictureFiles,
-    detector: GrpcDetector,
-    models: Sequence[EmbeddingModel],
-    detections: asyncio.Semaphore,
-) -> _Cropped | str:
-    """The picture's crop, or what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The file of a picture, and what its vector depends on."""
+
+    data: bytes
+    key: Key
+    model: EmbeddingModel
+
+
+def _read(row: Row, files: PictureFiles, models: Sequence[EmbeddingModel]) -> _File | str:
+    """The picture's file, or what is wrong with it."""
     try:
-        data = await asyncio.to_thread(files.read, row.uri)
-        picture = await asyncio.to_thread(from_file, data, Limits())
-        async with detections:
-            found = await detector.detect(picture.photo.pixels)
-    except (UnreadableError, ImageError, InvalidInputError) as error:
+        data = files.read(row.uri)
+    except UnreadableError as error:
         return str(error)
     model = model_for(row.category, models)
-    crop = await asyncio.to_thread(crop_for, picture.photo.pixels, main_product(found, row.category), model)
-    best = found[0] if found else None
-    return _Cropped(picture.sha256, picture.photo.width, picture.photo.height, best, model, crop)
+    return _File(data, Key(hashlib.sha256(data).hexdigest(), row.category, model.model), model)
 
 
-async def _embedded(
-    batch: Sequence[Row], read: Sequence[_Cropped | str], embedder: GrpcEmbedder
-) -> list[dict[str, object]]:
-    good = [each for each in read if isinstance(each, _Cropped)]
-    vectors: dict[int, bytes] = {}
-    for name in sorted({each.model.model for each in good}):
-        own = [each for each in good if each.model.model == name]
-        made = await embedder.embed([each.crop for each in own], name)
-        vectors.update(zip(map(id, own), made, strict=True))
-    return [_row(row, each, vectors) for row, each in zip(batch, read, strict=True)]
+class _Maker:
+    """Makes the vectors that are not known."""
+
+    def __init__(self, detector: GrpcDetector, embedder: GrpcEmbedder, known: KnownVectors) -> None:
+        self._detector = detector
+        self._embedder = embedder
+        self._known = known
+        self._detections = asyncio.Semaphore(_DETECTIONS)
+
+    async def make(self, files: Mapping[Key, _File]) -> dict[Key, Known | str]:
+        """What is known of each file, or what is wrong with it."""
+        known = await asyncio.to_thread(self._known.find, list(files))
+        new = [file for key, file in files.items() if key not in known]
+        seen = dict(zip([file.key for file in new], await asyncio.gather(*map(self._cropped, new)), strict=True))
+        cropped = {key: each for key, each in seen.items() if isinstance(each, _Cropped)}
+        made: dict[Key, Known] = {}
+        for model in sorted({key.model for key in cropped}):
+            own = {key: each for key, each in cropped.items() if key.model == model}
+            vectors = await self._embedder.embed([each.crop for each in own.values()], model)
+            made |= {key: _known(each, vector) for (key, each), vector in zip(own.items(), vectors, strict=True)}
+        await asyncio.to_thread(self._known.add, made)
+        return {**{key: each for key, each in seen.items() if isinstance(each, str)}, **known, **made}
+
+    async def _cropped(self, file: _File) -> _Cropped | str:
+        """The picture's crop, or what is wrong with it."""
+        try:
+            photo = await asyncio.to_thread(lambda: from_file(file.data, Limits()).photo)
+            async with self._detections:
+                found = await self._detector.detect(photo.pixels)
+        except (ImageError, InvalidInputError) as error:
+            return str(error)
+        product = main_product(found, file.key.category)
+        crop = await asyncio.to_thread(crop_for, photo.pixels, product, file.model)
+        return _Cropped(photo.width, photo.height, found[0] if found else None, crop)
 
 
-def _row(row: Row, read: _Cropped | str, vectors: dict[int, bytes]) -> dict[str, object]:
-    known: dict[str, object] = {name: getattr(row, name) for name in SCHEMA.names}
-    if isinstance(read, str):
-        return {**known, "problem": read}
-    return {
-        **known,
-        "sha256": read.sha256,
-        "width": read.width,
-        "height": read.height,
-        "seen": read.seen.category if read.seen else "",
-        "seen_score": read.seen.score if read.seen else 0.0,
-        "model": read.model.model,
-        "vector": vectors[id(read)],
-        "problem": "",
-    }
+class _Cropped(NamedTuple):
+    """A picture that could be read."""
+
+    width: int
+    height: int
+    seen: FoundObject | None
+    crop: Image
+
+
+def _known(cropped: _Cropped, vector: bytes) -> Known:
+    seen = cropped.seen
+    return Known(cropped.width, cropped.height, seen.category if seen else "", seen.score if seen else 0.0, vector)
+
+
+def _row(row: Row, read: _File | str, made: Mapping[Key, Known | str]) -> dict[str, object]:
+    given: dict[str, object] = {name: getattr(row, name) for name in SCHEMA.names}
+    outcome = read if isinstance(read, str) else made[read.key]
+    if isinstance(read, str) or isinstance(outcome, str):
+        return {**given, "problem": outcome}
+    return {**given, "sha256": read.key.sha256, "model": read.key.model, **outcome._asdict(), "problem": ""}
