@@ -55,6 +55,7 @@ Map = Annotated[Path, typer.Option("--map", envvar="SHIWU_SHARDS", help="The sha
 
 @app.callback()
 def _about(
+    context: typer.Context,
     key: Annotated[
         str | None, typer.Option(envvar="SHIWU_KEY", help="API key or token; the variable keeps it out of sight.")
     ] = None,
@@ -72,7 +73,8 @@ def _about(
     Exit codes: 0 done (a scan: the product was found), 1 not in the catalogue or undecided, 2 the input is wrong,
     3 a service does not answer, 4 anything else.
     """
-    credentials.set(Credentials(key, ca, cert, cert_key, server_name))
+    shown = credentials.set(Credentials(key, ca, cert, cert_key, server_name))
+    context.call_on_close(lambda: credentials.reset(shown))
 
 
 @app.command("up")

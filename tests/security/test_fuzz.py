@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import grpc
 import pytest
@@ -38,10 +39,9 @@ few = settings(
 @pytest.fixture(scope="module")
 def channels(secure: SecureMesh) -> Iterator[dict[str, grpc.Channel]]:
     admin = secure.keys["admin"]
-    opened = {service: secure.channel(service, admin) for service in {method.service for method in METHODS}}
-    yield {service: channel.__enter__() for service, channel in opened.items()}
-    for channel in opened.values():
-        channel.__exit__(None, None, None)
+    services = {method.service for method in METHODS}
+    with ExitStack() as stack:
+        yield {service: stack.enter_context(secure.channel(service, admin)) for service in services}
 
 
 def problem(channel: grpc.Channel, method: Method, requests: list[bytes]) -> str | None:
