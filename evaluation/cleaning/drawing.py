@@ -59,7 +59,7 @@ def robustness(moved: Mapping[str, Mapping[str, Moved]], out: Path) -> None:
 
 
 def duplicates(photos: Sequence[Image], out: Path) -> None:
-    """The group that a photo and its edits make among other photos."""
+    """The group that a photo and those of its edits make that are near to it, among other photos."""
     first = "as it was"
     pictures = {first: photos[0]} | {name: edit(photos[0]) for name, edit in edits().items()}
     others = {f"other {i}": photo for i, photo in enumerate(photos[1:])}
@@ -69,7 +69,7 @@ def duplicates(photos: Sequence[Image], out: Path) -> None:
         date = _NEWEST if name == first else None  # of pictures of one size the newest is kept
         rest = (mark.hashes.average, mark.hashes.difference)
         items.append(Item(name, mark.hashes.perceptual, mark.width, mark.height, date, rest, mark.chroma))
-    [group] = [each for each in groups(items, Near()) if each.kept in pictures]
+    [group] = [each for each in groups(items, Near()) if first in (each.kept, *dict(each.dropped))]
     distances = dict(group.dropped)
     tiles = [Tile(pictures[group.kept], f"kept: {group.kept}", _GREEN)]
     tiles += [Tile(pictures[name], f"{name}: {bits}", _RED) for name, bits in distances.items()]

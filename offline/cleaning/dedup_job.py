@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import PositiveInt
+from threadpoolctl import threadpool_limits
 
 from offline.cleaning.components import components
 from offline.cleaning.dedup import Item, Near, groups
@@ -80,7 +81,8 @@ def _hashes(work: Work[DedupOptions], part: int) -> Iterator[pa.Table]:
 
 def hashed(pictures: Iterable[Row], fetch: FetchSettings) -> pa.Table:
     """A row of `HASHES` for each picture, in their order."""
-    with PictureFiles(fetch) as files:
+    # Products of small matrices, many at a time: threads of BLAS beside that would cost ten times what they save.
+    with PictureFiles(fetch) as files, threadpool_limits(limits=1, user_api="blas"):
         return pa.Table.from_pylist(files.each(lambda row: _hashed(row, files), pictures), HASHES)
 
 

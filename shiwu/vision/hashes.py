@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -27,16 +28,21 @@ class Hashes(NamedTuple):
 
 def dhash(image: Image) -> int:
     """The difference hash of an RGB image."""
-    return _difference(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32))
+    return _difference(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32), image.shape)
 
 
-def hashes(gray: NDArray[np.uint8]) -> Hashes:
-    """All hashes of a gray picture, (height, width). 64 points a side are enough: more cost time and change nothing."""
+def hashes(gray: NDArray[np.uint8], extent: tuple[float, float] | None = None) -> Hashes:
+    """All hashes of a gray picture, (height, width). 64 points a side are enough: more cost time and change nothing.
+
+    extent: how much of the points' height and width the picture fills, if not all. A JPEG of 500 pixels that is decoded
+    at an eighth has 63 points a side and fills 62.5 of them.
+    """
     points = gray.astype(np.float32)
-    average = _resampled(points, 8, 8)
+    extent = extent or points.shape
+    average = _resampled(points, extent, 8, 8)
     # Pillow's mean is exact, float32's is not; the values are bytes, so that their sum is.
     bits = average > average.sum(dtype=np.float64) / BITS
-    return Hashes(_packed(bits), _difference(points), _perceptual(points))
+    return Hashes(_packed(bits), _difference(points, extent), _perceptual(points, extent))
 
 
 def gray_and_chroma(image: Image) -> tuple[NDArray[np.uint8], bytes]:
@@ -47,13 +53,13 @@ def gray_and_chroma(image: Image) -> tuple[NDArray[np.uint8], bytes]:
     return np.asarray(ycrcb[:, :, 0]), cv2.resize(ycrcb[:, :, 1:], (4, 4), interpolation=cv2.INTER_AREA).tobytes()
 
 
-def _difference(gray: NDArray[np.float32]) -> int:
-    small = _resampled(gray, 9, 8)
+def _difference(gray: NDArray[np.float32], extent: Sequence[float]) -> int:
+    small = _resampled(gray, extent, 9, 8)
     return _packed(small[:, 1:] > small[:, :-1])
 
 
-def _perceptual(gray: NDArray[np.float32]) -> int:
-    low = _DCT @ _resampled(gray, 32, 32) @ _DCT.T
+def _perceptual(gray: NDArray[np.float32], extent: Sequence[float]) -> int:
+    low = _DCT @ _resampled(gray, extent, 32, 32) @ _DCT.T
     return _packed(low > np.median(low))
 
 
@@ -66,10 +72,10 @@ def hamming(a: int, b: int) -> int:
     return (a ^ b).bit_count()
 
 
-def _resampled(gray: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+def _resampled(gray: NDArray[np.float32], extent: Sequence[float], width: int, height: int) -> NDArray[np.float32]:
     """By Lanczos: two small matrix products, across and then down, rounded to 8 bits after each as Pillow does."""
-    across = _to_bytes(gray @ _lanczos(gray.shape[1], width).T)
-    return _to_bytes(_lanczos(gray.shape[0], height) @ across)
+    across = _to_bytes(gray @ _lanczos(gray.shape[1], extent[1], width).T)
+    return _to_bytes(_lanczos(gray.shape[0], extent[0], height) @ across)
 
 
 def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -78,11 +84,11 @@ def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return rounded
 
 
-@lru_cache(maxsize=256)
-def _lanczos(source: int, target: int) -> NDArray[np.float32]:
+@lru_cache(maxsize=1024)
+def _lanczos(source: int, extent: float, target: int) -> NDArray[np.float32]:
     """Weights (target, source) of Lanczos resampling, a = 3, widened by the factor when shrinking, as Pillow does."""
-    factor = max(source / target, 1.0)
-    centres = (np.arange(target) + 0.5)[:, None] * source / target
+    factor = max(extent / target, 1.0)
+    centres = (np.arange(target) + 0.5)[:, None] * extent / target
     x = (np.arange(source)[None, :] + 0.5 - centres) / factor
     weights = np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
