@@ -4,9 +4,9 @@ python -m evaluation.bulk_indexing [--pictures N] [--rounds N] [--json]
 
 On a mesh with embedded stores, in turn: the floor, which sends pictures that are decoded and cropped already to the
 detector and the embedder and does nothing else, with as many calls at a time as the job has; and the whole `index` job
-over the same pictures, from files to the catalogue's last acknowledgement. Pictures per second, medians of the rounds.
-The pictures are simulated shots of the demo's products, twelve of each, so that neither duplicates nor noise spare the
-job any work.
+over the same pictures, from files to the catalogue's last acknowledgement. Pictures per second, and the seconds of each
+stage of the job, medians of the rounds. The pictures are simulated shots of the demo's products, twelve of each, so
+that neither duplicates nor noise spare the job any work.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from evaluation.stocked import CACHE
 from offline.indexing.bulk_job import INDEX, IndexOptions
 from offline.jobs.desk import JobDesk
 from offline.jobs.engine import Engine
+from offline.jobs.folder import JobFolder
 from offline.jobs.settings import JobSettings
 from shiwu.chassis.channel import connect
 from shiwu.chassis.settings import ClientSettings
@@ -67,8 +68,12 @@ def main() -> None:
                 (asyncio.run(_floor(pictures, settings)), _job(folder / f"feed-{number}.jsonl", settings, number))
                 for number in range(options.rounds)
             ]
-    floor, job = (len(pictures) / statistics.median(times) for times in zip(*rounds, strict=True))
+    floor = len(pictures) / statistics.median(each for each, _ in rounds)
+    job = len(pictures) / statistics.median(took for _, (took, _) in rounds)
     figures = {"pictures": len(pictures), "floor, pictures/s": floor, "job, pictures/s": job, "share": job / floor}
+    figures |= {
+        f"{stage.name}, s": statistics.median(stages[stage.name] for _, (_, stages) in rounds) for stage in INDEX.stages
+    }
     if options.json:
         print(json.dumps(figures))
         return
@@ -123,12 +128,12 @@ async def _floor(pictures: Sequence[Image], settings: JobSettings) -> float:
         return time.perf_counter() - begun
 
 
-def _job(feed: Path, settings: JobSettings, number: int) -> float:
-    """Seconds from being asked for to being done, in an engine that runs already."""
+def _job(feed: Path, settings: JobSettings, number: int) -> tuple[float, dict[str, float]]:
+    """Seconds from being asked for to being done, in an engine that runs already; and those of each stage."""
     jobs = {INDEX.name: INDEX}
     settings = settings.model_copy(update={"home": settings.home / f"round-{number}"})  # which knows no vector yet
     with JobDesk(settings, jobs) as desk, Engine(settings, jobs):
-        begun = time.perf_counter()
+        begun, moment = time.perf_counter(), time.time()
         job_id = desk.submit(INDEX.name, IndexOptions(feed=feed, partition=200), f"round-{number}")
         while (state := desk.show(job_id)[0].state) in ("waiting", "running"):
             time.sleep(0.05)
@@ -136,7 +141,10 @@ def _job(feed: Path, settings: JobSettings, number: int) -> float:
         if state != "done":
             msg = f"the job is {state}: {desk.dead(job_id)}"
             raise SystemExit(msg)
-    return took
+    folder = JobFolder(settings.home / job_id)
+    ends = [max(part.stat().st_mtime for part in folder.parts(stage.name)) for stage in INDEX.stages]
+    stages = zip(INDEX.stages, ends, [moment, *ends], strict=False)
+    return took, {stage.name: end - start for stage, end, start in stages}
 
 
 if __name__ == "__main__":
