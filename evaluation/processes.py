@@ -103,7 +103,7 @@ def free_ports(count: int) -> list[int]:
     Below the range that the kernel gives to outgoing connections, which could take one before the server does.
     """
     ports: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 12_000):
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 12_000):  # which no test seeds
         with closing(socket.socket()) as probe:
             try:
                 probe.bind(("", port))

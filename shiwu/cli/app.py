@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from shiwu.cli import canary, catalog, coverage, keys, models, scan, shards, status, up
+from shiwu.cli import canary, coverage, keys, models, scan, shards, status, up
+from shiwu.cli.catalog_app import catalog_app
 from shiwu.cli.connection import CATALOG, EMBEDDER, GATEWAY, SEARCH, Credentials, credentials, fail_clearly
 from shiwu.cli.gaps_app import gaps_app
 from shiwu.cli.mesh import Layout
+from shiwu.cli.targets import Catalog, Gateway, Search
 
 
 class _Commands(TyperGroup):
@@ -33,7 +35,6 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-catalog_app = typer.Typer(no_args_is_help=True, help="Import, list, show and delete products.")
 app.add_typer(catalog_app, name="catalog")
 shards_app = typer.Typer(help="Show, check, add and drain the shards of the index.")
 app.add_typer(shards_app, name="shards")
@@ -41,15 +42,7 @@ app.add_typer(gaps_app, name="gaps")
 keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys_app, name="keys")
 
-Gateway = Annotated[str, typer.Option("--gateway", envvar="SHIWU_GATEWAY", help="host:port of the gateway.")]
-Catalog = Annotated[
-    str, typer.Option("--catalog", "--target", envvar="SHIWU_CATALOG", help="host:port of the catalog.")
-]
 KeyFile = Annotated[Path, typer.Option("--file", envvar="SHIWU_KEYS", help="The file that the servers read.")]
-
-Search = Annotated[
-    str, typer.Option("--search", envvar="SHIWU_SEARCH", help="host:port of search; all servers behind it are asked.")
-]
 Map = Annotated[Path, typer.Option("--map", envvar="SHIWU_SHARDS", help="The shard map, as SEARCH_SHARDS names it.")]
 
 
@@ -137,65 +130,6 @@ def _canary(
     with fail_clearly():
         good = canary.canary(photos, watch, once=once, min_recall=min_recall)
     raise typer.Exit(0 if good or not once else 1)
-
-
-@catalog_app.command("import")
-def _import(
-    feed: Annotated[Path, typer.Argument(help="A product feed: .csv, .tsv, .jsonl or .xml.")],
-    merchant: Annotated[str, typer.Option(help="Merchant of the rows that name none.")] = "",
-    complete: Annotated[
-        bool, typer.Option("--complete", help="It is all that its merchants offer: close their other offers.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --complete: close also more than half of them.")] = False,
-    target: Catalog = CATALOG,
-) -> None:
-    """Import a product feed and follow it until it is done."""
-    with fail_clearly():
-        done = catalog.import_feed(feed, merchant, target, complete=complete, force=force)
-    raise typer.Exit(0 if done else 2)
-
-
-@catalog_app.command("watch")
-def _watch(
-    operation: Annotated[str, typer.Argument(help="As `import` printed it.")],
-    target: Catalog = CATALOG,
-) -> None:
-    """Follow an import that is under way."""
-    with fail_clearly():
-        complete = catalog.watch(operation, target)
-    raise typer.Exit(0 if complete else 2)
-
-
-@catalog_app.command("list")
-def _list(
-    category: Annotated[str, typer.Option(help="Only this category.")] = "",
-    style: Annotated[str, typer.Option(help="Only this style.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many products.", min=1)] = 50,
-    target: Catalog = CATALOG,
-) -> None:
-    """List products."""
-    with fail_clearly():
-        catalog.list_products(category, style, limit, target)
-
-
-@catalog_app.command("show")
-def _show(product_id: str, target: Catalog = CATALOG) -> None:
-    """Show a product with its pictures and offers."""
-    with fail_clearly():
-        catalog.show(product_id, target)
-
-
-@catalog_app.command("delete")
-def _delete(
-    product_id: str,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    target: Catalog = CATALOG,
-) -> None:
-    """Delete a product with its pictures and offers."""
-    if not yes:
-        typer.confirm(f"Delete {product_id} with its pictures and offers?", abort=True)
-    with fail_clearly():
-        catalog.delete(product_id, target)
 
 
 @shards_app.callback(invoke_without_command=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 
 import grpc
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from shiwu.cli.answer import price
@@ -103,6 +106,46 @@ def _products(stub: CatalogServiceStub, category: str, style: str, limit: int) -
         page = stub.ListProducts(request, timeout=_TIMEOUT)
         yield from page.products
         limit -= len(page.products)
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def list_pictures(out: Path, folder: Path, category: str, target: str) -> None:
+    """Writes the pictures that came from somewhere, as a list for jobs; product by product, whole or not at all."""
+    if not out.parent.is_dir():
+        msg = f"there is no folder {out.parent}"
+        raise InputError(msg)
+    unfinished, written = out.with_name(f"{out.name}.unfinished"), 0
+    columns = (TextColumn("{task.completed:,} pictures"), TimeElapsedColumn())
+    with connected(target) as channel, unfinished.open("w", encoding="utf-8") as file, Progress(*columns) as progress:
+        task = progress.add_task("pictures", total=None)
+        stub = CatalogServiceStub(channel)
+        for product in _products(stub, category, "", sys.maxsize):
+            for image in _images(stub, product.product_id):
+                if image.uri:  # what was uploaded is not kept
+                    file.write(json.dumps(_listed(image, product, folder), ensure_ascii=False) + "\n")
+                    written += 1
+            progress.update(task, completed=written)
+    unfinished.replace(out)
+
+
+def _listed(image: resources.ReferenceImage, product: resources.Product, folder: Path) -> dict[str, str]:
+    return {
+        "uri": image.uri if "://" in image.uri else str(folder.resolve() / image.uri),
+        "image_id": image.image_id,
+        "product_id": image.product_id,
+        "category": product.category,
+        "date": image.create_time.ToDatetime(UTC).isoformat(),
+    }
+
+
+def _images(stub: CatalogServiceStub, product_id: str) -> Iterator[resources.ReferenceImage]:
+    token = ""
+    while True:
+        request = pb.ListReferenceImagesRequest(product_id=product_id, page_size=1000, page_token=token)
+        page = stub.ListReferenceImages(request, timeout=_TIMEOUT)
+        yield from page.reference_images
         token = page.next_page_token
         if not token:
             return

@@ -12,13 +12,9 @@ from offline.indexing.discovery import DiscoveryRule
 from offline.indexing.replay import ReplaySettings
 from shiwu.cli import gaps
 from shiwu.cli.connection import CATALOG, GATEWAY, fail_clearly
+from shiwu.cli.targets import Catalog, Gateway
 
 gaps_app = typer.Typer(help="Show what people scan and the catalogue does not have; replay it; what to import next.")
-
-Gateway = Annotated[str, typer.Option("--gateway", envvar="SHIWU_GATEWAY", help="host:port of the gateway.")]
-Catalog = Annotated[
-    str, typer.Option("--catalog", "--target", envvar="SHIWU_CATALOG", help="host:port of the catalog.")
-]
 
 
 @gaps_app.callback(invoke_without_command=True)

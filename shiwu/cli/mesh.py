@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -156,13 +157,17 @@ class Mesh:
         return "\n".join(self.log(service).read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
 
 
+_CHANCE: Final = random.SystemRandom()  # which nobody seeds: processes beside this one must draw otherwise
+
+
 def free_ports(count: int = len(SERVICES)) -> int:
-    """The first of so many free ports in a row, as many as a mesh has services, for one that must not meet another."""
+    """The first of so many free ports in a row, as many as a mesh has services, for one that must not meet another.
+
+    Not of those that the kernel gives to connections (from 32768 on): one of them may take it before it is used.
+    """
     for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = int(probe.getsockname()[1])
-        if first + count < 65536 and all(_is_free(first + i) for i in range(count)):
+        first = _CHANCE.randrange(10_000, 20_000)
+        if all(_is_free(first + i) for i in range(count)):
             return first
     msg = f"found no {count} free ports in a row"
     raise MeshError(msg)
@@ -170,7 +175,12 @@ def free_ports(count: int = len(SERVICES)) -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def serving(target: str, timeout: float = 1.0) -> bool:

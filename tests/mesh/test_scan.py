@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import Parse
 
+from offline.pictures.sources import partitions, rows
 from shiwu.v1 import catalog_pb2, gateway_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 from shiwu.v1.embedder_pb2 import EmbedRequest
@@ -170,3 +171,16 @@ class TestCommand:
         assert "Nordlicht" in self.run(demo, "catalog", "show", "basketball", *catalog).stdout
         unknown = self.run(demo, "catalog", "show", "no-such-product", *catalog)
         assert (unknown.returncode, "no-such-product" in unknown.stderr) == (2, True)
+
+    def test_the_catalogues_pictures_are_a_source_of_jobs(self, demo: DemoMesh, tmp_path: Path) -> None:
+        out, target = tmp_path / "pictures.jsonl", ["--target", demo.mesh.layout.target("catalog")]
+        listed = self.run(demo, "catalog", "pictures", str(out), "--folder", str(demo.folder), *target)
+        assert listed.returncode == 0, listed.stderr
+        [part] = partitions(out)
+        found = {row.product_id: row for row in rows(part)}
+        assert set(found) >= set(STOCK)
+        ball = found["basketball"]
+        assert Path(ball.uri).read_bytes() == demo.products["basketball"].picture.read_bytes()
+        assert (ball.category, ball.date[:3]) == (demo.products["basketball"].category, "202")
+        nowhere = self.run(demo, "catalog", "pictures", str(tmp_path / "none" / "list.jsonl"), *target)
+        assert (nowhere.returncode, "no folder" in nowhere.stderr) == (2, True)
