@@ -12,9 +12,9 @@ demo: $(VENV)/.serve
 up: $(VENV)/.serve
 	$(BIN)/shiwu up
 
-# Most tests wait for processes that they have started; three at a time keep two cores busy.
+# Most tests wait for processes that they have started; more than two at a time would be late for what has a limit.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # What takes minutes: a real Milvus cluster (which needs apt-get), shards moved under scans.
 test-long: $(VENV)/.dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import grpc
@@ -13,7 +14,7 @@ from google.rpc import code_pb2
 from services.classifier.servicer import ClassifierService
 from services.classifier.voting import DEFAULT_RULE
 from services.gateway.__main__ import NAME
-from services.gateway.answer import Peers
+from services.gateway.answer import Limits, Peers
 from services.gateway.gaps import GapRecorder
 from services.gateway.models import ModelList
 from services.gateway.peers import GrpcCatalog, GrpcDetector, GrpcEmbedder, GrpcIndex, GrpcVoter
@@ -38,7 +39,7 @@ from shiwu.v1 import (
 )
 from shiwu.v1.catalog_resources_pb2 import Article, Offer, Product, Style
 from shiwu.v1.vision_pb2 import CategoryScore, DetectedObject
-from shiwu.vision.decode import Limits
+from shiwu.vision import decode
 from shiwu.wire.boxes import from_box
 from shiwu.wire.images import to_photo
 from tests.unit.gateway.world import RULES
@@ -47,7 +48,7 @@ LOCAL = ServerSettings(port=0, drain_seconds=0.2)
 
 
 def pixels(image):
-    return to_photo(image, "image", Limits()).pixels
+    return to_photo(image, "image", decode.Limits()).pixels
 
 
 class DetectorServer(detector_pb2_grpc.DetectorServiceServicer):
@@ -217,7 +218,9 @@ class Mesh:
             GrpcVoter(channels["classifier"]),
             catalog,
         )
-        scanner = Scanner(peers, ModelList(embedder, max_age=60.0), self.world.tunings, RULES)
+        # Patient, as below: what a step loses to the clock is not what these tests ask about.
+        rules = replace(RULES, limits=Limits(vote=2.0, describe=2.0))
+        scanner = Scanner(peers, ModelList(embedder, max_age=60.0), self.world.tunings, rules)
         async with GapRecorder(catalog, waiting=8, seconds=2.0, keep_crops=keep_crops) as gaps:
             # Patient, since a busy machine serves a burst slowly.
             admission = Admission(admission or AdmissionSettings(burst_seconds=10.0))
