@@ -142,9 +142,11 @@ def _job(feed: Path, settings: JobSettings, number: int) -> tuple[float, dict[st
             msg = f"the job is {state}: {desk.dead(job_id)}"
             raise SystemExit(msg)
     folder = JobFolder(settings.home / job_id)
-    ends = [max(part.stat().st_mtime for part in folder.parts(stage.name)) for stage in INDEX.stages]
-    stages = zip(INDEX.stages, ends, [moment, *ends], strict=False)
-    return took, {stage.name: end - start for stage, end, start in stages}
+    stages: dict[str, float] = {}
+    for stage in INDEX.stages:  # one that found nothing has no part
+        end = max((part.stat().st_mtime for part in folder.parts(stage.name)), default=moment)
+        stages[stage.name], moment = end - moment, end
+    return took, stages
 
 
 if __name__ == "__main__":
