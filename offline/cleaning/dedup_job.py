@@ -81,7 +81,7 @@ def _hashes(work: Work[DedupOptions], part: int) -> Iterator[pa.Table]:
 
 def hashed(pictures: Iterable[Row], fetch: FetchSettings) -> pa.Table:
     """A row of `HASHES` for each picture, in their order."""
-    # Products of small matrices, many at a time: threads of BLAS beside that would cost ten times what they save.
+    # Products of small matrices, many at a time: threads of BLAS beside that cost more than they save.
     with PictureFiles(fetch) as files, threadpool_limits(limits=1, user_api="blas"):
         return pa.Table.from_pylist(files.each(lambda row: _hashed(row, files), pictures), HASHES)
 
