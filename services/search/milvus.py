@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from pymilvus import AsyncMilvusClient
+from pymilvus import AsyncMilvusClient, MilvusClient
 
 from services.search import milvus_consistency as consistency
 from services.search import milvus_schema as schema
@@ -53,15 +54,19 @@ class MilvusStore:
         self._second = second
         self._hedge = Hedge(hedge)
         self._known: dict[str, ModelIndex] | None = None
+        self._refreshing = asyncio.Lock()
         self._unflushed: set[str] = set()
         self._building: dict[str, asyncio.Future[None]] = {}
 
     async def probe(self) -> None:
+        async def searched() -> None:
+            for index in await self.indexes():
+                if index.searchable:
+                    axis = np.eye(1, index.dimension, dtype=np.float32)[0]
+                    await self._search(index, axis, limit=1, categories=(), include_vectors=False)
+
         await self._refresh()
-        for index in await self.indexes():
-            if index.searchable:
-                axis = np.eye(1, index.dimension, dtype=np.float32)[0]
-                await self._search(index, axis, limit=1, categories=(), include_vectors=False)
+        await self._fresh(searched)
         # Milvus Lite does not flush small collections itself, and takes up to four times as long to search them.
         while self._shard.is_lite and self._unflushed:
             await self._flush(self._unflushed.pop())
@@ -247,7 +252,9 @@ class MilvusStore:
         return (self._known or {}).get(model)
 
     async def _create(self, model: str, dimension: int) -> ModelIndex:
-        await self._complete(model, dimension)
+        await self._define(
+            model, lambda client: schema.create(client, _DEFINITION_SECONDS, self._shard, model, dimension)
+        )
         await self._refresh()
         index = await self._index(model)
         if index is None:
@@ -255,14 +262,11 @@ class MilvusStore:
             raise UnavailableError(msg)
         return index
 
-    async def _complete(self, model: str, dimension: int) -> None:
+    async def _define(self, model: str, do: Callable[[MilvusClient], None]) -> None:
         # The work goes on if this caller's time runs out, and the next one finds it done.
         task = self._building.get(model)
         if task is None:
-            work = self._connection.define(
-                lambda client: schema.complete(client, _DEFINITION_SECONDS, self._shard, model, dimension)
-            )
-            task = self._building[model] = asyncio.ensure_future(work)
+            task = self._building[model] = asyncio.ensure_future(self._connection.define(do))
             task.add_done_callback(partial(self._built, model))
         await asyncio.shield(task)
 
@@ -271,17 +275,28 @@ class MilvusStore:
         if not task.cancelled():
             task.exception()  # told to those who wait, if anybody still does
 
+    async def _complete(self, model: str) -> None:
+        await self._define(model, lambda client: schema.complete(client, _DEFINITION_SECONDS, self._shard, model))
+
     async def _refresh(self) -> None:
+        async with self._refreshing:  # one at a time: an older answer must not replace a newer one
+            stored = await self._read()
+            broken = [each for each in stored if not each.ready]
+            for each in broken:
+                with suppress(MissingCollectionError):  # dropped meanwhile
+                    await self._complete(each.index.model)
+            if broken:
+                stored = await self._read()
+            self._known = {each.index.model: each.index for each in stored}
+
+    async def _read(self) -> list[schema.Stored]:
         def read(client: AsyncMilvusClient, timeout: float) -> Awaitable[list[schema.Stored]]:
             return schema.read(client, timeout, self._shard.name)
 
-        stored = await self._connection.call("read", read)
-        broken = [each for each in stored if not each.ready]
-        for each in broken:
-            await self._complete(each.index.model, each.index.dimension)
-        if broken:
-            stored = await self._connection.call("read", read)
-        self._known = {each.index.model: each.index for each in stored}
+        try:
+            return await self._connection.call("read", read)
+        except MissingCollectionError:  # dropped between being listed and being described
+            return await self._connection.call("read", read)
 
     async def _notice_others(self) -> None:
         """Reads anew what exists if another search service has made a collection: a delete must reach it."""

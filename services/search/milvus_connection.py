@@ -64,17 +64,16 @@ class MilvusConnection:
                 with timed_store(operation):
                     return await do(client, seconds or self._seconds)
             except (MilvusException, grpc.RpcError, OSError, TimeoutError) as error:
-                if isinstance(error, MilvusException) and error.code in _MISSING:
-                    raise MissingCollectionError(self._says(error)) from error
-                if attempt == _ATTEMPTS:
-                    raise UnavailableError(self._says(error)) from error
+                translated = self._translated(error)
+                if attempt == _ATTEMPTS or isinstance(translated, MissingCollectionError):
+                    raise translated from error
                 await asyncio.sleep(_PAUSE)
         raise AssertionError  # the loop returns or raises
 
     async def define(self, do: Callable[[MilvusClient], _T]) -> _T:
         """The result of `do(client)`, run in a thread: for definitions, which need the blocking client.
 
-        The asynchronous one cannot create an index in Milvus Lite. Raises UnavailableError.
+        The asynchronous one cannot create an index in Milvus Lite. Raises MissingCollectionError or UnavailableError.
         """
 
         def in_thread() -> _T:
@@ -88,7 +87,7 @@ class MilvusConnection:
             with timed_store("define"):
                 return await asyncio.to_thread(in_thread)
         except (MilvusException, grpc.RpcError, OSError) as error:
-            raise UnavailableError(self._says(error)) from error
+            raise self._translated(error) from error
 
     async def close(self) -> None:
         """Closes the clients, and the database if it is a Milvus Lite one, so that others can open it."""
@@ -123,6 +122,10 @@ class MilvusConnection:
             _, writer = await asyncio.open_connection(parts.hostname, port)
         writer.close()
         return AsyncMilvusClient(self._endpoint, **options)
+
+    def _translated(self, error: Exception) -> UnavailableError:
+        missing = isinstance(error, MilvusException) and error.code in _MISSING
+        return (MissingCollectionError if missing else UnavailableError)(self._says(error))
 
     def _says(self, error: Exception) -> str:
         if isinstance(error, MilvusException):

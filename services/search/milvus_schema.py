@@ -77,7 +77,7 @@ async def read(client: AsyncMilvusClient, seconds: float, shard: str) -> list[St
     return [Stored(each.index, each.ready and split_model(each.index.model)[0] in served) for each in stored]
 
 
-def complete(client: MilvusClient, timeout: float, shard: Shard, model: str, dimension: int) -> None:
+def create(client: MilvusClient, timeout: float, shard: Shard, model: str, dimension: int) -> None:
     """Makes the collection of a model version, or whatever is missing of it; serves it if it is the model's first."""
     if not 0 < dimension <= _MAX_DIMENSION:
         msg = f"has {dimension} numbers; 1 to {_MAX_DIMENSION} can be stored"
@@ -86,6 +86,17 @@ def complete(client: MilvusClient, timeout: float, shard: Shard, model: str, dim
     if not client.has_collection(collection, timeout=timeout):
         schema, channels = _schema(client, dimension), 1 if shard.is_lite else shard.channels
         client.create_collection(collection, schema=schema, num_shards=channels, timeout=timeout)
+    complete(client, timeout, shard, model)
+
+
+def complete(client: MilvusClient, timeout: float, shard: Shard, model: str) -> None:
+    """Gives a collection whatever it misses.
+
+    Does not make it: what lacks something is either half made or half dropped, and what is gone shall stay so.
+    """
+    collection = collection_name(shard.name, model)
+    if not client.has_collection(collection, timeout=timeout):
+        return
     if not client.list_indexes(collection, timeout=timeout):
         # Without waiting for it: there is nothing to index yet, and Milvus Lite lacks what the waiting calls.
         client.create_index(collection, _index(client, shard), timeout=timeout, sync=False)
@@ -112,19 +123,25 @@ def serve(client: MilvusClient, timeout: float, shard: str, model: str) -> None:
 
 
 def drop(client: MilvusClient, timeout: float, shard: str, model: str) -> None:
-    """Drops the collection of a version that is not served."""
+    """Drops the collection of a version that is not served, and what an interrupted drop of it has left."""
     collection, stored = collection_name(shard, model), client.list_collections(timeout=timeout)
-    if collection not in stored:
+    dropped = f"dropped_{collection}"
+    if collection not in stored and dropped not in stored:
         return
     # A drop can cost other collections on the same log channel their unflushed rows if the server is killed after
     # it (seen in Milvus 2.3.5), so nothing stays unflushed.
     for each in stored:
         if each.startswith(f"{_PREFIX}_"):
             client.flush(each, timeout=timeout)
-    for alias in client.list_aliases(collection, timeout=timeout)["aliases"]:
-        client.drop_alias(alias, timeout=timeout)
-    client.release_collection(collection, timeout=timeout)
-    client.drop_collection(collection, timeout=timeout)
+    if dropped in stored:
+        client.drop_collection(dropped, timeout=timeout)
+    if collection in stored:
+        for alias in client.list_aliases(collection, timeout=timeout)["aliases"]:
+            client.drop_alias(alias, timeout=timeout)
+        # Out of sight at once: other calls would meet it half dropped, and load it again.
+        client.rename_collection(collection, dropped, timeout=timeout)
+        client.release_collection(dropped, timeout=timeout)
+        client.drop_collection(dropped, timeout=timeout)
 
 
 def _schema(client: MilvusClient, dimension: int) -> Any:

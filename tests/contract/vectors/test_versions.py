@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from pymilvus import MilvusClient, MilvusException
 
 from services.search.store import OtherModelError, VectorStore
-from shiwu.chassis.errors import PreconditionError
+from shiwu.chassis.errors import PreconditionError, UnavailableError
 from tests.contract.vectors.pictures import (
     DIMENSION,
     IDS,
@@ -122,3 +123,42 @@ async def test_two_search_services_share_a_store(milvus, closing: Close) -> None
     with pytest.raises(OtherModelError):
         await two.search(MODEL, gallery[0].vector, limit=1)
     assert image_ids(await two.search(NEXT, gallery[0].vector, limit=1)) == IDS[:1]
+
+
+async def test_a_version_dropped_while_its_pictures_are_deleted_stays_dropped(fresh: VectorStore) -> None:
+    gallery = records(IDS[:20])
+    for model in (MODEL, NEXT):
+        await fresh.upsert(model, gallery)
+    await fresh.serve(NEXT)
+    dropping = asyncio.create_task(fresh.drop(MODEL))
+    for record in gallery:
+        await fresh.delete([record.image_id])
+        assert record.image_id not in image_ids(await fresh.search(NEXT, record.vector, limit=20))
+    await dropping
+    await fresh.probe()
+    assert await states(fresh) == {(NEXT, True, False)}
+    assert await fresh.count(NEXT) == 0
+
+
+async def test_an_interrupted_drop_is_completed_by_the_next(
+    persistent, closing: Close, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = closing(persistent.open(fresh_name()))
+    await store.upsert(NEXT, records(IDS[:3]))
+    await store.upsert(MODEL, records(IDS[:3]))
+    with monkeypatch.context() as patched:
+        patched.setattr(MilvusClient, "drop_collection", interrupted)
+        with pytest.raises(UnavailableError, match="interrupted"):
+            await store.drop(MODEL)
+    await store.probe()
+    assert await states(store) == {(NEXT, True, False)}
+    await store.upsert(MODEL, records(IDS[:3]))
+    for _ in range(2):
+        await store.drop(MODEL)
+        assert await states(store) == {(NEXT, True, False)}
+    await store.upsert(MODEL, records(IDS[:2]))
+    assert (await store.count(MODEL), await store.count(NEXT)) == (2, 3)
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise MilvusException(message="interrupted")
