@@ -1,11 +1,11 @@
 """Whether anything grows while a mesh serves for long: memory, threads, open files, asyncio tasks.
 
-python -m evaluation.soak [--minutes N] [--rate N] [--page FILE] [--json]
+python -m evaluation.soak [--minutes N] [--rate N] [--no-writes] [--page FILE] [--json]
 
 Scans and catalogue writes go on at a steady rate on embedded stores. Every few seconds each process is looked at:
 resident memory, threads and open files in /proc, tasks in its metrics. The slope is that of a straight line through the
 second half, when caches are full, with a 95 % interval (moving block bootstrap, for neighbouring samples are alike).
-Search and catalog grow by what is written: Milvus Lite and SQLite are in them.
+Search and catalog grow by what is written: Milvus Lite and SQLite are in them; without writes nothing may grow.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=8.0, help="scans a second")
+    parser.add_argument("--writes", action=argparse.BooleanOptionalAction, default=True, help="to the catalogue, too")
     parser.add_argument("--page", type=Path, help="page whose section, and plot beside it, are written anew")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
@@ -74,7 +75,7 @@ def main() -> None:
         with mesh.running():
             stock(mesh.target("catalog"))
             fill(mesh.target("catalog"), layout.models, _FILLERS)
-            looks, scans = asyncio.run(_soaked(mesh, options.rate, 60 * options.minutes))
+            looks, scans = asyncio.run(_soaked(mesh, options.rate, 60 * options.minutes, writes=options.writes))
     figures = {
         "minutes": options.minutes,
         "scans": scans,
@@ -88,15 +89,19 @@ def main() -> None:
         _print(figures)
 
 
-async def _soaked(mesh: Replicas, rate: float, seconds: float) -> tuple[dict[Replica, list[Look]], dict[str, int]]:
+async def _soaked(
+    mesh: Replicas, rate: float, seconds: float, *, writes: bool
+) -> tuple[dict[Replica, list[Look]], dict[str, int]]:
     looks: dict[Replica, list[Look]] = {replica: [] for replica in mesh.all}
     async with AsyncExitStack() as stack:
         gateway, catalog, search = [
             await stack.enter_async_context(connect(mesh.target(name))) for name in ("gateway", "catalog", "search")
         ]
-        scanner, writer = Scanner(gateway, photos(24), rate), Writer(catalog, search)
+        scanner = Scanner(gateway, photos(24), rate)
         await scanner.learn()
-        tasks = [asyncio.create_task(scanner.run()), asyncio.create_task(writer.run())]
+        tasks = [asyncio.create_task(scanner.run())]
+        if writes:
+            tasks.append(asyncio.create_task(Writer(catalog, search).run()))
         start = time.monotonic()
         while (passed := time.monotonic() - start) < seconds:
             for replica in mesh.all:

@@ -50,7 +50,7 @@ def _vectors(work: Work[DenoiseOptions], part: int) -> Iterator[pa.Table]:
 
 
 def _verdicts(work: Work[DenoiseOptions], part: int) -> Iterator[pa.Table]:
-    yield verdicts(work.part("vectors", part), work.options.rule)
+    yield verdicts(work.made("vectors", part), work.options.rule)
 
 
 def verdicts(vectors: pa.Table, rule: DenoiseRule) -> pa.Table:
@@ -115,7 +115,7 @@ DENOISE: Final = Job(
     (
         Stage("pictures", _pictures),
         Stage("vectors", _vectors, per_part_of("pictures")),
-        Stage("verdicts", _verdicts, per_part_of("vectors")),
+        Stage("verdicts", _verdicts, follows=True),
         Stage(PROPOSALS, _report),
         ASKING,
     ),

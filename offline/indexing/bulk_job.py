@@ -59,13 +59,13 @@ def _hashes(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
 
 
 def _duplicates(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
-    yield dropped(work.part("hashes", part), work.options.near)
+    yield dropped(work.made("hashes", part), work.options.near)
 
 
 def _vectors(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
     """Of the pictures that are left."""
-    gone = _gone(work, [duplicate(row) for row in work.part("duplicates", part).to_pylist()])
-    pictures = work.part("hashes", part)
+    gone = _gone(work, [duplicate(row) for row in work.made("duplicates", part).to_pylist()])
+    pictures = work.made("hashes", part)
     readable = pictures.filter(pc.equal(pictures["problem"], "")).select(SCHEMA.names)
     left = [row for row in rows(readable) if row.image_id not in gone]
     yield embed(left, peers_of(work.settings))
@@ -73,19 +73,19 @@ def _vectors(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
 
 def _categories(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
     """The categories of products that the feed gives none."""
-    vectors = work.part("vectors", part)
+    vectors = work.made("vectors", part)
     yield voted(vectors.filter(pc.equal(vectors["category"], "")), work.settings)
 
 
 def _verdicts(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
-    yield verdicts(work.part("vectors", part), work.options.rule)
+    yield verdicts(work.made("vectors", part), work.options.rule)
 
 
 def _feed(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
     """The rows as they are to be imported."""
     left_out = _gone(work, _proposals(work, part))
-    vectors = {row["image_id"]: row for row in work.part("vectors", part).to_pylist()}
-    categories = {row["product_id"]: row["category"] for row in work.part("categories", part).to_pylist()}
+    vectors = {row["image_id"]: row for row in work.made("vectors", part).to_pylist()}
+    categories = {row["product_id"]: row["category"] for row in work.made("categories", part).to_pylist()}
     made = [
         {
             "product_id": row["product_id"],
@@ -98,7 +98,7 @@ def _feed(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
 
 
 def _import(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
-    lines = work.part("feed", part)["line"].to_pylist()
+    lines = work.made("feed", part)["line"].to_pylist()
     feed = work.report(f"feed-{part:06d}.jsonl", "".join(f"{line}\n" for line in lines).encode())
     pictures = work.options.feed.resolve().parent
     response = asyncio.run(import_feed(feed.resolve(), pictures, work.options.merchant, work.settings.catalog))
@@ -114,8 +114,8 @@ def _gone(work: Work[IndexOptions], proposals: Sequence[Proposal]) -> set[str]:
 
 
 def _proposals(work: Work[IndexOptions], part: int) -> list[Proposal]:
-    duplicates = [duplicate(row) for row in work.part("duplicates", part).to_pylist()]
-    judged = work.part("verdicts", part).to_pylist()
+    duplicates = [duplicate(row) for row in work.made("duplicates", part).to_pylist()]
+    judged = work.made("verdicts", part).to_pylist()
     return duplicates + [noise(row) for row in judged if row["verdict"] == "noise"]
 
 
@@ -147,12 +147,12 @@ INDEX: Final = Job(
     (
         Stage("rows", _rows),
         Stage("hashes", _hashes, per_part_of("rows")),
-        Stage("duplicates", _duplicates, per_part_of("rows")),
-        Stage("vectors", _vectors, per_part_of("rows")),
-        Stage("categories", _categories, per_part_of("rows")),
-        Stage("verdicts", _verdicts, per_part_of("rows")),
-        Stage("feed", _feed, per_part_of("rows")),
-        Stage("import", _import, per_part_of("rows")),
+        Stage("duplicates", _duplicates, follows=True),
+        Stage("vectors", _vectors, follows=True),
+        Stage("categories", _categories, follows=True),
+        Stage("verdicts", _verdicts, follows=True),
+        Stage("feed", _feed, follows=True),
+        Stage("import", _import, follows=True),
         Stage(PROPOSALS, _report),
         ASKING,
     ),

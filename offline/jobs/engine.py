@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -22,18 +22,18 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
 from dbos import error as dbos_errors
 
 from offline.jobs.folder import Dead, JobFolder
-from offline.jobs.job import Job, JobInputError
+from offline.jobs.job import Job, JobInputError, Stage
 from offline.jobs.settings import JobSettings
 
 APPLICATION: Final = "shiwu-jobs"
-VERSION: Final = "1"
-"""Jobs that wait are not taken up by workers of another version: raise it when folders of old jobs cannot be read."""
+VERSION: Final = "2"
+"""Jobs that wait are not taken up by workers of another version: raise it when they work on old jobs in another way."""
 JOB_WORKFLOW: Final = "job"
 TASK_WORKFLOW: Final = "task"
 JOB_QUEUE: Final = "jobs"
 TASK_QUEUE: Final = "tasks"
 _JOBS_AT_ONCE: Final = 8
-_POLL: Final = 0.1  # seconds
+_POLL: Final = 0.3  # seconds; each time costs milliseconds of work, in every worker
 _WAVE: Final = 500
 """Tasks of a job that are in the queue at a time, so that a job of millions does not fill the database."""
 _RECOVERIES: Final = 5
@@ -107,55 +107,60 @@ class Engine:
     def _task_workflow(self) -> Callable[[str, str, int], None]:
         def run_task(job_id: str, stage: str, task: int) -> None:
             settings = self._settings
-            DBOS.run_step(
-                {
-                    "name": TASK_WORKFLOW,
-                    "retries_allowed": settings.attempts > 1,
-                    "max_attempts": settings.attempts,
-                    "interval_seconds": settings.retry_seconds,
-                    "should_retry": lambda error: not isinstance(error, JobInputError),
-                },
-                self._do_task,
-                job_id,
-                stage,
-                task,
-            )
+            for each in self._open(job_id)[1].chain(stage):
+                DBOS.run_step(
+                    {
+                        "name": TASK_WORKFLOW,
+                        "retries_allowed": settings.attempts > 1,
+                        "max_attempts": settings.attempts,
+                        "interval_seconds": settings.retry_seconds,
+                        "should_retry": lambda error: not isinstance(error, JobInputError),
+                    },
+                    self._do_task,
+                    job_id,
+                    each.name,
+                    task,
+                )
 
         return run_task
 
     def _do_job(self, job_id: str, attempt: int) -> str:
-        """Stage after stage; a stage with dead tasks is the last. Returns the state that the job ends in."""
+        """Chain after chain of stages; one with dead tasks is the last. Returns the state that the job ends in."""
         folder, job = self._open(job_id)
-        for stage in job.stages:
+        for chain in job.chains():
             # A step: when the job is taken up again it must ask for the same tasks in the same order.
-            todo = DBOS.run_step({"name": "plan"}, self._plan, job_id, stage.name)
+            todo = DBOS.run_step({"name": "plan"}, self._plan, job_id, chain[0].name)
             tasks = iter(todo)
             dead = 0
             while wave := list(islice(tasks, _WAVE)):
-                handles = [self._enqueue(job_id, attempt, stage.name, task) for task in wave]
-                dead += sum(self._lost(folder, stage.name, *each) for each in zip(wave, handles, strict=True))
+                handles = [self._enqueue(job_id, attempt, chain[0].name, task) for task in wave]
+                dead += sum(self._lost(folder, chain, *each) for each in zip(wave, handles, strict=True))
             if dead:
                 return "incomplete"
         folder.sweep()
         return "done"
 
     def _plan(self, job_id: str, stage: str) -> list[int]:
+        """The tasks of a chain that are not done."""
         folder, job = self._open(job_id)
-        tasks = job.stage(stage).tasks(job.work(folder, self._settings))
-        folder.plan(stage, tasks)
-        return folder.missing(stage, tasks)
+        chain = job.chain(stage)
+        tasks = chain[0].tasks(job.work(folder, self._settings))
+        for each in chain:
+            folder.plan(each.name, tasks)
+        return [task for task in range(tasks) if not all(folder.is_done(each.name, task) for each in chain)]
 
     def _enqueue(self, job_id: str, attempt: int, stage: str, task: int) -> WorkflowHandle[None]:
         with SetWorkflowID(f"{attempt_id(job_id, attempt)}/{stage}/{task}"):
             return DBOS.enqueue_workflow(TASK_QUEUE, self._run_task, job_id, stage, task)
 
-    def _lost(self, folder: JobFolder, stage: str, task: int, handle: WorkflowHandle[None]) -> bool:
+    def _lost(self, folder: JobFolder, chain: Sequence[Stage[Any]], task: int, handle: WorkflowHandle[None]) -> bool:
         """Waits for a task; whether it had to be given up."""
         try:
             handle.get_result(polling_interval_sec=_POLL)
         except dbos_errors.DBOSAwaitedWorkflowCancelledError:
             raise
         except Exception as error:  # whatever it was, the other tasks go on
+            stage = next(each.name for each in chain if not folder.is_done(each.name, task))
             folder.bury(_dead(stage, task, error, self._settings.attempts))
             return True
         return False

@@ -78,10 +78,6 @@ class JobFolder:
         """Notes how many tasks a stage has."""
         write_whole(self.path / stage / "plan.json", to_json({"tasks": tasks}))
 
-    def missing(self, stage: str, tasks: int) -> list[int]:
-        """The tasks that are not done."""
-        return [task for task in range(tasks) if not self.is_done(stage, task)]
-
     def is_done(self, stage: str, task: int) -> bool:
         """Whether the ledger has the task."""
         return self._entry(stage, task).exists()
@@ -113,7 +109,11 @@ class JobFolder:
 
     def parts(self, stage: str) -> list[Path]:
         """The stage's parts, by task; of a stage that is not done, those that are there."""
-        return [self.path / stage / part["file"] for entry in self._entries(stage) for part in entry["parts"]]
+        return [part for entry in self._entries(stage) for part in self._files(stage, entry)]
+
+    def made(self, stage: str, task: int) -> list[Path]:
+        """The parts of a task that is done. Raises FileNotFoundError."""
+        return self._files(stage, json.loads(self._entry(stage, task).read_text(encoding="utf-8")))
 
     def progress(self, stages: Sequence[str]) -> list[Progress]:
         """How far each of the job's stages is."""
@@ -129,6 +129,9 @@ class JobFolder:
     def _entries(self, stage: str) -> Iterator[dict[str, Any]]:
         for path in sorted((self.path / stage).glob(_LEDGER)):
             yield json.loads(path.read_text(encoding="utf-8"))
+
+    def _files(self, stage: str, entry: dict[str, Any]) -> list[Path]:
+        return [self.path / stage / part["file"] for part in entry["parts"]]
 
     def _entry(self, stage: str, task: int) -> Path:
         return self.path / stage / f"{task:06d}.json"

@@ -45,6 +45,10 @@ class Work(Generic[Options]):
         """One part of a stage."""
         return _read(self._folder.parts(stage)[number], columns)
 
+    def made(self, stage: str, task: int) -> pa.Table:
+        """What one task of a stage has made."""
+        return pa.concat_tables([_read(path, None) for path in self._folder.made(stage, task)])
+
     def parts(self, stage: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The parts of a stage, one after the other."""
         for path in self._folder.parts(stage):
@@ -75,6 +79,9 @@ class Stage(Generic[Options]):
     """Does one task: its number to the parts that it makes. The same input must give the same tables."""
     tasks: Callable[[Work[Options]], int] = lambda _: 1
     """How many tasks; asked when the stages before are done."""
+    follows: bool = False
+    """Whether each task goes on from the one of its number in the stage before, without waiting for the others there.
+    Of these two stages and of those that they follow it may see only what its own number has made."""
 
 
 def per_part_of(stage: str) -> Callable[[Work[Any]], int]:
@@ -97,3 +104,17 @@ class Job(Generic[Options]):
     def stage(self, name: str) -> Stage[Options]:
         """The stage of a name. Raises KeyError."""
         return {stage.name: stage for stage in self.stages}[name]
+
+    def chains(self) -> list[list[Stage[Options]]]:
+        """The stages, each with those that follow it."""
+        chains: list[list[Stage[Options]]] = []
+        for stage in self.stages:
+            if stage.follows:
+                chains[-1].append(stage)
+            else:
+                chains.append([stage])
+        return chains
+
+    def chain(self, name: str) -> list[Stage[Options]]:
+        """The stage of a name, and those that follow it. Raises KeyError."""
+        return {chain[0].name: chain for chain in self.chains()}[name]

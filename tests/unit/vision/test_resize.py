@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,6 +34,15 @@ def test_shrinking_averages() -> None:
     checks = np.indices((64, 64)).sum(axis=0) % 2 * 255
     square, _ = fit(np.repeat(checks[..., None], 3, axis=2).astype(np.uint8), 16, "stretch")
     assert np.abs(square.astype(int) - 127).max() <= 1
+
+
+@given(width=st.integers(1, 300), height=st.integers(1, 300), size=st.integers(1, 300), seed=st.integers(0, 9))
+def test_the_average_is_that_of_opencv(width: int, height: int, size: int, seed: int) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    square, _ = fit(image, size, "stretch")
+    shrinks = size * size < width * height
+    expected = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    assert (square == expected).all()
 
 
 def test_pixels_that_may_not_be_written_are_fine() -> None:
