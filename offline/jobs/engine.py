@@ -160,7 +160,9 @@ class Engine:
         except dbos_errors.DBOSAwaitedWorkflowCancelledError:
             raise
         except Exception as error:  # whatever it was, the other tasks go on
-            stage = next(each.name for each in chain if not folder.is_done(each.name, task))
+            stage = next((each.name for each in chain if not folder.is_done(each.name, task)), None)
+            if stage is None:  # its worker died after the last entry of the ledger
+                return False
             folder.bury(_dead(stage, task, error, self._settings.attempts))
             return True
         return False
