@@ -166,7 +166,7 @@ class GatewayService(GatewayServiceServicer):
         if self._gaps is None or answer.vector is None or answer.crop is None:
             return
         best = answer.styles[0].products[0] if answer.styles else None
-        category = answer.categories[0][0] if answer.categories else best.category if best else ""
+        category = answer.categories[0][0] if answer.categories else best.category if best else "other"
         now = datetime.now(UTC)
         gap = Gap(scan_id, category, answer.confidence, now, b"", answer.vector, answer.embedder_model)
         if answer.outcome == "not_in_catalogue":

@@ -339,6 +339,14 @@ class TestGaps:
         crop = cv2.imdecode(np.frombuffer(request.gap.crop, np.uint8), cv2.IMREAD_COLOR)
         assert max(crop.shape) <= 320
 
+    async def test_of_what_nobody_knows_anything_is_kept_as_other(self):
+        world = World()
+        async with Mesh(world).running() as mesh:
+            answer = await mesh.stub.Scan(pb.ScanRequest(image=jpeg(photo())))
+        assert (answer.outcome, list(answer.categories)) == (pb.OUTCOME_NOT_IN_CATALOGUE, [])
+        (request,) = world.catalog.gaps
+        assert (request.gap.scan_id, request.gap.category) == (answer.scan_id, "other")
+
     async def test_what_was_found_wrongly_is_kept_when_the_user_says_so(self):
         world = World(STOCK)
         async with Mesh(world).running(keep_crops=True) as mesh:
