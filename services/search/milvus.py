@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from pymilvus import AsyncMilvusClient, MilvusClient
+from pymilvus import AsyncMilvusClient
 
 from services.search import milvus_consistency as consistency
 from services.search import milvus_schema as schema
 from services.search.hedging import Hedge
-from services.search.milvus_connection import MilvusConnection, MissingCollectionError
+from services.search.milvus_connection import MilvusConnection
+from services.search.milvus_indexes import MilvusIndexes
 from services.search.milvus_rows import any_of, to_hits, to_record, to_row
 from services.search.shards import Shard
 from services.search.store import (
@@ -33,7 +33,6 @@ from shiwu.chassis.errors import PreconditionError, UnavailableError
 _T = TypeVar("_T")
 _WRITE_SECONDS = 10.0
 _PRUNED_AT_ONCE = 1000
-_DEFINITION_SECONDS = 30.0  # making and loading a collection takes a server 3 s
 _FACTS = ["product_id", "style_id", "category"]
 
 
@@ -53,44 +52,40 @@ class MilvusStore:
         self._connection = connection
         self._second = second
         self._hedge = Hedge(hedge)
-        self._known: dict[str, ModelIndex] | None = None
-        self._refreshing = asyncio.Lock()
+        self._indexes = MilvusIndexes(shard, connection)
         self._unflushed: set[str] = set()
-        self._building: dict[str, asyncio.Future[None]] = {}
 
     async def probe(self) -> None:
         async def searched() -> None:
-            for index in await self.indexes():
+            for index in await self._indexes.all():
                 if index.searchable:
                     axis = np.eye(1, index.dimension, dtype=np.float32)[0]
                     await self._search(index, axis, limit=1, categories=(), include_vectors=False)
 
-        await self._refresh()
-        await self._fresh(searched)
+        await self._indexes.refresh()
+        await self._indexes.fresh(searched)
         # Milvus Lite does not flush small collections itself, and takes up to four times as long to search them.
         while self._shard.is_lite and self._unflushed:
             await self._flush(self._unflushed.pop())
 
     async def indexes(self) -> Sequence[ModelIndex]:
-        if self._known is None:
-            await self._refresh()
-        return list((self._known or {}).values())
+        return await self._indexes.all()
 
     async def count(self, model: str) -> int:
         async def counted() -> int:
-            index = await self._index(model)
+            index = await self._indexes.get(model)
             if index is None:
                 return 0
             rows = await self._query(index.collection, "", ["count(*)"])
             return int(rows[0]["count(*)"])
 
-        return await self._fresh(counted)
+        return await self._indexes.fresh(counted)
 
     async def search(
         self, model: str, vector: Vector, *, limit: int, categories: Sequence[str] = (), include_vectors: bool = False
     ) -> list[Hit]:
         async def found() -> list[Hit]:
-            index = served_index(self._shard.name, await self.indexes(), model)
+            index = served_index(self._shard.name, await self._indexes.all(), model)
             if index is None:
                 return []
             check_dimension(index, vector)
@@ -98,13 +93,13 @@ class MilvusStore:
                 index, vector, limit=limit, categories=categories, include_vectors=include_vectors
             )
 
-        return await self._fresh(found)
+        return await self._indexes.fresh(found)
 
     async def upsert(self, model: str, records: Sequence[Record]) -> None:
         async def stored() -> None:
-            index = await self._index(model)
+            index = await self._indexes.get(model)
             if index is None:
-                index = await self._create(model, records[0].vector.size)
+                index = await self._indexes.create(model, records[0].vector.size)
             for record in records:
                 check_dimension(index, record.vector)
             rows = [to_row(record) for record in records]
@@ -122,29 +117,29 @@ class MilvusStore:
                 raise UnavailableError(msg)
             await consistency.reach(self._shard.replicas)
 
-        await self._fresh(stored)
+        await self._indexes.fresh(stored)
 
     async def delete(self, image_ids: Sequence[str], model: str | None = None) -> None:
         async def deleted() -> None:
-            await self._notice_others()
-            indexes = [each for each in await self.indexes() if model in (None, each.model)]
+            await self._indexes.notice_others()
+            indexes = [each for each in await self._indexes.all() if model in (None, each.model)]
             await asyncio.gather(*(self._delete(index.collection, image_ids) for index in indexes))
             await consistency.reach(self._shard.replicas)
 
-        await self._fresh(deleted)
+        await self._indexes.fresh(deleted)
 
     async def find(self, model: str, image_ids: Sequence[str]) -> dict[str, str]:
         async def found() -> dict[str, str]:
-            if await self._index(model) is None:
-                await self._notice_others()
-            index = await self._index(model)
+            if await self._indexes.get(model) is None:
+                await self._indexes.notice_others()
+            index = await self._indexes.get(model)
             return {} if index is None else await self._stored(index.collection, image_ids)
 
-        return await self._fresh(found)
+        return await self._indexes.fresh(found)
 
     async def page(self, model: str, *, after: str, limit: int) -> Page:
         async def found() -> Page:
-            index = await self._index(model)
+            index = await self._indexes.get(model)
             if index is None:
                 return Page([], "")
             chosen = f"{schema.KEY} > {json.dumps(after, ensure_ascii=False)}"
@@ -155,36 +150,35 @@ class MilvusStore:
             records = sorted(map(to_record, rows), key=lambda record: record.image_id)[:limit]
             return Page(records, records[-1].image_id if records else "")
 
-        return await self._fresh(found)
+        return await self._indexes.fresh(found)
 
     async def prune(self, categories: Sequence[str]) -> None:
         async def pruned() -> None:
             chosen = any_of("category", categories)
-            await self._notice_others()
-            for index in await self.indexes():
+            await self._indexes.notice_others()
+            for index in await self._indexes.all():
                 # By keys: deletion by any other field needs a newer Milvus.
                 while rows := await self._query(index.collection, chosen, [schema.KEY], limit=_PRUNED_AT_ONCE):
                     await self._delete(index.collection, [row[schema.KEY] for row in rows])
 
-        await self._fresh(pruned)
+        await self._indexes.fresh(pruned)
 
     async def serve(self, model: str) -> None:
-        await self._refresh()
-        if await self._index(model) is None:
+        await self._indexes.refresh()
+        if await self._indexes.get(model) is None:
             msg = f"shard {self._shard.name} holds nothing of {model}"
             raise PreconditionError(msg)
-        await self._connection.define(lambda client: schema.serve(client, _DEFINITION_SECONDS, self._shard.name, model))
-        await self._refresh()
+        await self._connection.define(lambda client: schema.serve(client, schema.SECONDS, self._shard.name, model))
+        await self._indexes.refresh()
 
     async def drop(self, model: str) -> None:
-        await self._refresh()
-        check_droppable(self._shard.name, await self.indexes(), model)
-        await self._connection.define(lambda client: schema.drop(client, _DEFINITION_SECONDS, self._shard.name, model))
-        await self._refresh()
+        await self._indexes.refresh()
+        check_droppable(self._shard.name, await self._indexes.all(), model)
+        await self._connection.define(lambda client: schema.drop(client, schema.SECONDS, self._shard.name, model))
+        await self._indexes.refresh()
 
     async def close(self) -> None:
-        for task in [*self._building.values()]:
-            task.cancel()
+        self._indexes.close()
         await self._connection.close()
         if self._second is not None:
             await self._second.close()
@@ -246,70 +240,3 @@ class MilvusStore:
             seconds=_WRITE_SECONDS,
         )
         return rows
-
-    async def _index(self, model: str) -> ModelIndex | None:
-        await self.indexes()
-        return (self._known or {}).get(model)
-
-    async def _create(self, model: str, dimension: int) -> ModelIndex:
-        await self._define(
-            model, lambda client: schema.create(client, _DEFINITION_SECONDS, self._shard, model, dimension)
-        )
-        await self._refresh()
-        index = await self._index(model)
-        if index is None:
-            msg = f"shard {self._shard.name}: the index of {model} was dropped while being made"
-            raise UnavailableError(msg)
-        return index
-
-    async def _define(self, model: str, do: Callable[[MilvusClient], None]) -> None:
-        # The work goes on if this caller's time runs out, and the next one finds it done.
-        task = self._building.get(model)
-        if task is None:
-            task = self._building[model] = asyncio.ensure_future(self._connection.define(do))
-            task.add_done_callback(partial(self._built, model))
-        await asyncio.shield(task)
-
-    def _built(self, model: str, task: asyncio.Future[None]) -> None:
-        del self._building[model]
-        if not task.cancelled():
-            task.exception()  # told to those who wait, if anybody still does
-
-    async def _complete(self, model: str) -> None:
-        await self._define(model, lambda client: schema.complete(client, _DEFINITION_SECONDS, self._shard, model))
-
-    async def _refresh(self) -> None:
-        async with self._refreshing:  # one at a time: an older answer must not replace a newer one
-            stored = await self._read()
-            broken = [each for each in stored if not each.ready]
-            for each in broken:
-                with suppress(MissingCollectionError):  # dropped meanwhile
-                    await self._complete(each.index.model)
-            if broken:
-                stored = await self._read()
-            self._known = {each.index.model: each.index for each in stored}
-
-    async def _read(self) -> list[schema.Stored]:
-        def read(client: AsyncMilvusClient, timeout: float) -> Awaitable[list[schema.Stored]]:
-            return schema.read(client, timeout, self._shard.name)
-
-        try:
-            return await self._connection.call("read", read)
-        except MissingCollectionError:  # dropped between being listed and being described
-            return await self._connection.call("read", read)
-
-    async def _notice_others(self) -> None:
-        """Reads anew what exists if another search service has made a collection: a delete must reach it."""
-        stored = await self._connection.call(
-            "names", lambda client, timeout: schema.names(client, timeout, self._shard.name)
-        )
-        if stored != {index.collection for index in await self.indexes()}:
-            await self._refresh()
-
-    async def _fresh(self, do: Callable[[], Awaitable[_T]]) -> _T:
-        """The result of `do`; once more, with what exists read anew, if a collection was missing."""
-        try:
-            return await do()
-        except MissingCollectionError:
-            await self._refresh()
-            return await do()

@@ -16,6 +16,8 @@ VECTOR = "vector"
 COPY = "vector_base64"
 """The vector once more, as text: Milvus 2.3 returns 100 texts for a quarter of the CPU time of 100 vectors."""
 METRIC = "IP"  # of unit vectors: the cosine
+SECONDS = 30.0
+"""For one step of a definition: making and loading a collection takes a server 3 s."""
 _PREFIX = "shiwu"
 _ID_BYTES = 512  # 128 characters
 _MAX_DIMENSION = 4096
