@@ -34,7 +34,7 @@ from shiwu.inference.runner import ModelRunner, Tensors
 _TIMES: Final = 2000
 _RUNS: Final = 15
 _CALLS: Final = ("Scan", "Detect", "Embed", "Search", "Vote", "Describe")
-_STAGES: Final = ("decode", "detect", "embed", "search", "vote", "rerank", "describe")
+_STAGES: Final = ("decode", "detect", "embed", "search", "vote", "rerank", "verify", "describe")
 
 
 class _Idle:

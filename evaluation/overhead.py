@@ -126,7 +126,7 @@ async def _index(endpoint: str) -> AsyncIterator[ShardedIndex]:
 
 def _scanner(stages: Stages, index: ShardedIndex, store: SqlStore, models: Path) -> Scanner[Facts]:
     tuning = stages.embedder.manifest.tuning
-    peers = Peers(
+    peers: Peers[Facts] = Peers(
         detector=stages.detector,
         embedder=stages.embedder,
         index=LocalIndex(index),

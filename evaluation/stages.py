@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -206,6 +206,9 @@ class LocalCatalog:
 
     async def describe(self, product_ids: Sequence[str], *, max_articles: int, seconds: float) -> Facts:
         return await self._store.describe(product_ids, max_articles=max_articles)
+
+    async def local_features(self, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, bytes]:
+        return await self._store.find_local_features(image_ids)
 
     async def record_gap(self, gap: Gap, *, seconds: float) -> None: ...
 

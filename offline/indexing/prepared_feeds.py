@@ -103,5 +103,5 @@ def _prepared(vector: Mapping[str, Any] | None) -> str:
     """An entry of the column `prepared`, as services/catalog/prepared.py describes it."""
     if vector is None or vector["problem"]:
         return "-"
-    data = base64.b64encode(vector["vector"]).decode()
-    return f"{vector['sha256']} {vector['width']}x{vector['height']} {vector['model']} {data}"
+    features, data = (base64.b64encode(vector[name]).decode() for name in ("local_features", "vector"))
+    return f"{vector['sha256']} {vector['width']}x{vector['height']} features:{features} {vector['model']} {data}"

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.schema import CreateTable
 
 _VECTORS: Final = Table(
-    "vectors",
+    "vectors_and_features",
     MetaData(),
     Column("sha256", String(64), primary_key=True),
     Column("category", String(500), primary_key=True),
@@ -25,6 +25,7 @@ _VECTORS: Final = Table(
     Column("seen", String(500), nullable=False),
     Column("seen_score", Float, nullable=False),
     Column("vector", LargeBinary, nullable=False),
+    Column("local_features", LargeBinary, nullable=False),
 )
 
 
@@ -49,6 +50,8 @@ class Known(NamedTuple):
     seen_score: float
     vector: bytes
     """Little-endian float32."""
+    local_features: bytes
+    """Of the crop, packed as in shiwu/vision/local_features.py."""
 
 
 class KnownVectors:

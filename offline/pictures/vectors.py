@@ -20,6 +20,7 @@ from shiwu.chassis.channel import connect
 from shiwu.chassis.errors import InvalidInputError
 from shiwu.chassis.settings import ClientSettings
 from shiwu.vision.decode import ImageError, Limits
+from shiwu.vision.local_features import describe, pack
 from shiwu.vision.resize import Image
 from shiwu.wire.fetching import FetchSettings
 from shiwu.wire.models import EmbeddingModel, FoundObject, GrpcDetector, GrpcEmbedder, model_for
@@ -35,11 +36,13 @@ VECTORS: Final = pa.schema(
         ("seen_score", pa.float32()),
         ("model", pa.string()),
         ("vector", pa.binary()),
+        ("local_features", pa.binary()),
         ("problem", pa.string()),
     ]
 )
-"""`SCHEMA`, then of the file its digest and size, the detector's most likely category and its score, and the vector
-(little-endian float32, unit length) with its model's name@version. A picture with a `problem` has none of these."""
+"""`SCHEMA`, then of the file its digest and size, the detector's most likely category and its score, the vector
+(little-endian float32, unit length) with its model's name@version, and the crop's local features, packed. A picture
+with a `problem` has none of these."""
 _BATCH: Final = 32
 """Crops of one call of the embedder."""
 _BATCHES: Final = 3
@@ -145,8 +148,8 @@ class _Maker:
         except (ImageError, InvalidInputError) as error:
             return str(error)
         product = main_product(found, file.key.category)
-        crop = await asyncio.to_thread(crop_for, photo.pixels, product, file.model)
-        return _Cropped(photo.width, photo.height, found[0] if found else None, crop)
+        crop, features = await asyncio.to_thread(_described, photo.pixels, product, file.model)
+        return _Cropped(photo.width, photo.height, found[0] if found else None, crop, features)
 
 
 class _Cropped(NamedTuple):
@@ -156,11 +159,18 @@ class _Cropped(NamedTuple):
     height: int
     seen: FoundObject | None
     crop: Image
+    local_features: bytes
+
+
+def _described(pixels: Image, product: FoundObject | None, model: EmbeddingModel) -> tuple[Image, bytes]:
+    crop = crop_for(pixels, product, model)
+    return crop, pack(describe(crop))
 
 
 def _known(cropped: _Cropped, vector: bytes) -> Known:
     seen = cropped.seen
-    return Known(cropped.width, cropped.height, seen.category if seen else "", seen.score if seen else 0.0, vector)
+    category, score = (seen.category, seen.score) if seen else ("", 0.0)
+    return Known(cropped.width, cropped.height, category, score, vector, cropped.local_features)
 
 
 def _row(row: Row, read: _File | str, made: Mapping[Key, Known | str]) -> dict[str, object]:

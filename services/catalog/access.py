@@ -18,7 +18,7 @@ _METHODS: Final = {
     # What a scan tells anybody.
     _READ: (
         "GetProduct ListProducts GetStyle ListStyles GetOffer ListOffers GetArticle ListArticles "
-        "GetReferenceImage ListReferenceImages Describe"
+        "GetReferenceImage ListReferenceImages BatchGetLocalFeatures Describe"
     ),
     # What a scan leaves behind.
     ("scan",): "RecordGap RecordFeedback",

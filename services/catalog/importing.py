@@ -112,6 +112,7 @@ class Importer:
                 picture.product_id,
                 picture.picture,
                 picture.vectors or made,
+                picture.local_features,
                 uri=picture.address,
             )
             for picture, made in zip(new, vectors, strict=True)

@@ -18,6 +18,7 @@ from services.catalog.peers import Detector, Embedder, Index
 from services.catalog.resources import Batch, ReferenceImage
 from services.catalog.store import CatalogStore
 from shiwu.chassis.errors import AlreadyExistsError, NotFoundError
+from shiwu.vision.local_features import describe, pack
 from shiwu.vision.resize import Image
 from shiwu.wire.models import EmbeddingModel, versions_for
 from shiwu.wire.pictures import Picture, crop_for, main_product
@@ -55,7 +56,8 @@ class Ingest:
         versions = versions_for(product.category, await self._embedder.models())
         crops = await self.crops(picture, product.category, versions)
         [vectors] = await self.vectors([list(zip(versions, crops, strict=True))])
-        image = reference_image(image_id, product_id, picture, vectors, uri)
+        features = await asyncio.to_thread(local_features, crops[0])
+        image = reference_image(image_id, product_id, picture, vectors, features, uri)
         await self._store.write(Batch(images=(image,)))
         await self._index.index([image_id])
         return await self._store.get_image(image_id)
@@ -138,8 +140,18 @@ class Ingest:
         return len(lost)
 
 
+def local_features(crop: Image) -> bytes:
+    """What a photo of the product in the crop is compared with, beside vectors."""
+    return pack(describe(crop))
+
+
 def reference_image(
-    image_id: str, product_id: str, picture: Picture, vectors: Sequence[tuple[EmbeddingModel, bytes]], uri: str
+    image_id: str,
+    product_id: str,
+    picture: Picture,
+    vectors: Sequence[tuple[EmbeddingModel, bytes]],
+    features: bytes,
+    uri: str,
 ) -> ReferenceImage:
     """The row of a picture. vectors: by its own model first, then by other versions of that."""
     (model, vector), *others = vectors
@@ -152,5 +164,6 @@ def reference_image(
         height=picture.photo.height,
         model=model.model,
         vector=vector,
+        local_features=features,
         others=tuple((each.model, made) for each, made in others),
     )

@@ -1,7 +1,9 @@
 """Pictures that come with their vectors: what a bulk job has made of them already, in a feed's column `prepared`.
 
-An entry for each of the row's images, in their order: "SHA256 WIDTHxHEIGHT MODEL VECTOR", and MODEL VECTOR again for
-each further version; the digest is the file's, the vector little-endian float32 in base64. Or "-": not prepared.
+An entry for each of the row's images, in their order: "SHA256 WIDTHxHEIGHT features:FEATURES MODEL VECTOR", and MODEL
+VECTOR again for each further version; the digest is the file's, the features are those of the crop as
+shiwu/vision/local_features.py packs them, the vector is little-endian float32, both in base64. The features may be left
+out; then none are known of the picture. Or "-": not prepared.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.catalog.feed_records import FieldError, Record
+from shiwu.vision.local_features import unpack
 from shiwu.wire.models import EmbeddingModel
 from shiwu.wire.vectors import to_vector
 
 COLUMN: Final = "prepared"
 _NONE: Final = "-"
-_ENTRY: Final = re.compile(r"([0-9a-f]{64}) ([1-9][0-9]{0,5})x([1-9][0-9]{0,5})((?: \S+ [A-Za-z0-9+/=]+)+)")
+_ENTRY: Final = re.compile(
+    r"([0-9a-f]{64}) ([1-9][0-9]{0,5})x([1-9][0-9]{0,5})(?: features:([A-Za-z0-9+/=]+))?((?: \S+ [A-Za-z0-9+/=]+)+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Prepared:
     height: int
     vectors: Mapping[str, bytes]
     """By the model's name@version; little-endian float32."""
+    local_features: bytes = b""
 
     def fits(self, models: Sequence[EmbeddingModel]) -> bool:
         """Whether it has a vector by each of these. Raises InvalidInputError if one is not of its model's dimension."""
@@ -53,9 +59,10 @@ def _read(entry: str) -> Prepared:
     match = _ENTRY.fullmatch(entry)
     if match is None:
         raise FieldError(
-            COLUMN, f"{entry[:120]!r} is not understood; expected 'SHA256 WIDTHxHEIGHT MODEL VECTOR' or '-'"
+            COLUMN,
+            f"{entry[:120]!r} is not understood; expected 'SHA256 WIDTHxHEIGHT features:FEATURES MODEL VECTOR' or '-'",
         )
-    sha256, width, height, rest = match.groups()
+    sha256, width, height, features, rest = match.groups()
     words = rest.split()
     try:
         vectors = {
@@ -63,4 +70,13 @@ def _read(entry: str) -> Prepared:
         }
     except ValueError as error:
         raise FieldError(COLUMN, f"has a vector that is not base64: {error}") from error
-    return Prepared(sha256, int(width), int(height), vectors)
+    return Prepared(sha256, int(width), int(height), vectors, _features(features) if features else b"")
+
+
+def _features(text: str) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+        unpack(data)
+    except ValueError as error:
+        raise FieldError(COLUMN, f"has features that are none: {error}") from error
+    return data

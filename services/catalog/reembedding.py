@@ -18,7 +18,7 @@ import structlog
 
 from services.catalog.feed_reading import FeedFormat
 from services.catalog.indexing import Indexer
-from services.catalog.ingest import Ingest
+from services.catalog.ingest import Ingest, local_features
 from services.catalog.picture_sources import PictureError, PictureSource
 from services.catalog.resources import ReferenceImage
 from services.catalog.store import CatalogStore
@@ -132,20 +132,22 @@ class Reembedding:
         read = await asyncio.gather(
             *(self._crop(image, categories.get(image.product_id, ""), version) for image in images)
         )
-        crops = [(image, crop) for image, crop in zip(images, read, strict=True) if not isinstance(crop, str)]
+        crops = [(image, *each) for image, each in zip(images, read, strict=True) if not isinstance(each, str)]
         outcome.lost |= {
             image.image_id: reason for image, reason in zip(images, read, strict=True) if isinstance(reason, str)
         }
         if not crops:
             return
-        made = await _patiently(lambda: self._ingest.embed([crop for _, crop in crops], version))
-        vectors = {image.image_id: (image.sha256, each) for (image, _), each in zip(crops, made, strict=True)}
+        made = await _patiently(lambda: self._ingest.embed([crop for _, crop, _ in crops], version))
+        vectors = {image.image_id: (image.sha256, each) for (image, _, _), each in zip(crops, made, strict=True)}
+        features = {image.image_id: (image.sha256, each) for image, _, each in crops}
+        await _patiently(lambda: self._store.set_local_features(features))
         await _patiently(lambda: self._store.add_vectors(version.model, vectors))
         await _patiently(lambda: self._indexer.index_version(list(vectors), version.model))
         outcome.made += len(vectors)
 
-    async def _crop(self, image: ReferenceImage, category: str, version: EmbeddingModel) -> Image | str:
-        """The product in the picture, or why there is none."""
+    async def _crop(self, image: ReferenceImage, category: str, version: EmbeddingModel) -> tuple[Image, bytes] | str:
+        """The product in the picture with its local features, or why there is none."""
         async with self._slots:
             data = await self._read(image)
             if isinstance(data, str):
@@ -155,7 +157,7 @@ class Reembedding:
                 [crop] = await _patiently(lambda: self._ingest.crops(picture, category, [version]))
             except (ImageError, InvalidInputError) as error:
                 return f"is not usable: {error}"
-            return crop
+            return crop, await asyncio.to_thread(local_features, crop)
 
     async def _read(self, image: ReferenceImage) -> bytes | str:
         if not image.uri:

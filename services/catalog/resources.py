@@ -56,6 +56,8 @@ class ReferenceImage:
     """Set by the store: counts the changes of this row, so that a writer notices that another one was faster."""
     vector: bytes = field(default=b"", repr=False)
     """Little-endian float32, unit length. Kept so that the index can be rebuilt. Empty in what the store returns."""
+    local_features: bytes = field(default=b"", repr=False)
+    """Of the product in it (shiwu/vision/local_features.py); empty: not known. Empty in what the store returns."""
     others: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     """Models and vectors of the same picture by other versions of the model. Empty in what the store returns."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.catalog.feeds import FeedRow
-from services.catalog.ingest import Ingest
+from services.catalog.ingest import Ingest, local_features
 from services.catalog.picture_sources import PictureError, PictureSource
 from services.catalog.prepared import Prepared
 from services.catalog.resources import ImageState, ReferenceImage, RowProblem
@@ -41,6 +41,8 @@ class NewPicture:
     """The product, for each model that is still to make a vector of it."""
     vectors: Sequence[tuple[EmbeddingModel, bytes]] = ()
     """By each model, those that came with the feed."""
+    local_features: bytes = b""
+    """Of the product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,14 @@ class RowPictures:
                     return _Read(digest, None, state if _tells(state) or stored.state else None)
                 picture = await asyncio.to_thread(pictures.from_file, data, self._limits)
                 crops = await self._ingest.crops(picture, task.category, task.models)
+                features = await asyncio.to_thread(local_features, crops[0])
             except PictureError as error:
                 return _problem(task.row, address, str(error))
             except (ImageError, InvalidInputError) as error:
                 return _problem(task.row, address, f"is not usable: {error}")
         photo = dataclasses.replace(picture.photo, pixels=np.empty((0, 0, 3), np.uint8))
         made = list(zip(task.models, crops, strict=True))
-        new = NewPicture(key, product_id, address, pictures.Picture(photo, digest), made)
+        new = NewPicture(key, product_id, address, pictures.Picture(photo, digest), made, local_features=features)
         return _Read(digest, new, state if _tells(state) else None)
 
 
@@ -141,7 +144,10 @@ def _prepared(key: str, task: Task, address: str, made: Prepared, stored: Known 
     photo = Photo(np.empty((0, 0, 3), np.uint8), made.width, made.height)
     picture = pictures.Picture(photo, made.sha256)
     vectors = [(model, made.vectors[model.model]) for model in task.models]
-    return _Read(made.sha256, NewPicture(key, task.row.product.product_id, address, picture, vectors=vectors), None)
+    new = NewPicture(
+        key, task.row.product.product_id, address, picture, vectors=vectors, local_features=made.local_features
+    )
+    return _Read(made.sha256, new, None)
 
 
 def _validators(stored: Known | None) -> Validators:

@@ -31,6 +31,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _TRIES = 10
 _MOST = 1000
+_MOST_FEATURES = 100
+"""Images of one answer: 20 KB each."""
 _FORMATS: dict[int, FeedFormat | None] = {
     pb.FEED_FORMAT_UNSPECIFIED: None,
     pb.FEED_FORMAT_CSV: "csv",
@@ -99,6 +101,15 @@ class ImageMethods:
         image_ids = {check_id(each, f"image_ids[{i}]") for i, each in enumerate(request.image_ids)}
         await self._indexer.index(image_ids)
         return pb.ReindexReferenceImagesResponse(images=len(await self._store.find_images(image_ids)))
+
+    async def BatchGetLocalFeatures(
+        self, request: pb.BatchGetLocalFeaturesRequest, context: Context
+    ) -> pb.BatchGetLocalFeaturesResponse:
+        if not 1 <= len(request.image_ids) <= _MOST_FEATURES:
+            msg = f"has {len(request.image_ids)} entries; expected 1 to {_MOST_FEATURES}"
+            raise InvalidInputError(msg, field="image_ids")
+        image_ids = {check_id(each, f"image_ids[{i}]") for i, each in enumerate(request.image_ids)}
+        return pb.BatchGetLocalFeaturesResponse(local_features=await self._store.find_local_features(image_ids))
 
     async def ImportProducts(self, request: pb.ImportProductsRequest, context: Context) -> operations_pb2.Operation:
         if request.format not in _FORMATS:

@@ -171,6 +171,10 @@ class CatalogStore(ImportLedger, Protocol):
         """The states that are known of these images' files, by the image; none of a file that is not the row's."""
         ...
 
+    async def find_local_features(self, image_ids: Collection[str]) -> dict[str, bytes]:
+        """The local features of those of these images of which they are known, by the image."""
+        ...
+
     async def list_images(self, *, after: str, limit: int, product_id: str = "") -> list[ReferenceImage]:
         """Reference images of `product_id`, or all."""
         ...
@@ -219,6 +223,14 @@ class CatalogStore(ImportLedger, Protocol):
 
         vectors: by image, with the `sha256` of the picture that it was made of. One of a picture that is another one
         by now, or is gone, or has a vector by this version, is left out.
+        """
+        ...
+
+    async def set_local_features(self, features: Mapping[str, tuple[str, bytes]]) -> None:
+        """Keeps local features of images whose rows came without them.
+
+        features: by image, with the `sha256` of the picture that they are of. Those of a picture that is another one by
+        now, or is gone, are left out.
         """
         ...
 

@@ -106,6 +106,7 @@ def _rules(settings: Settings) -> Rules:
         ),
         centre_share=settings.centre_share,
         look_further=settings.look_further,
+        verify=settings.verify,
         focus_iou=settings.focus_iou,
         search_top_k=settings.search_top_k,
         vote_mass=settings.vote_mass,

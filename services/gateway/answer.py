@@ -40,6 +40,8 @@ class Rules:
     """Part of each side of the photo that is searched when there is no box."""
     look_further: bool = True
     """Search for other parts of the photo where the first one's answer is unsure, if that was tuned."""
+    verify: bool = True
+    """Compare the prints of the nearest candidates with the photo's, if that was tuned."""
     focus_iou: float = 0.3
     """An object fits the caller's focus if their intersection over union is at least this."""
     search_top_k: int = 100

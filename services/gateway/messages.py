@@ -105,6 +105,7 @@ def _candidates(answer: Answer[DescribeResponse]) -> list[pb.Candidate]:
     if answer.ranking is None:
         return []
     order, distances = answer.ranking.order.tolist(), answer.ranking.distances.tolist()
+    proofs = [0.0] * len(order) if answer.ranking.proofs is None else answer.ranking.proofs.tolist()
     return [
         pb.Candidate(
             image_id=answer.candidates[i].image_id,
@@ -115,6 +116,7 @@ def _candidates(answer: Answer[DescribeResponse]) -> list[pb.Candidate]:
             rank_before=i + 1,
             rank_after=rank,
             distance=distances[i],
+            proof=proofs[i],
         )
         for rank, i in enumerate(order, 1)
     ]

@@ -15,7 +15,7 @@ from services.gateway.gaps import GapRecorder
 from services.gateway.progress import Progress
 from shiwu.chassis.metrics import BUCKETS, exemplar
 
-_STAGES: Final = ("decode", "detect", "embed", "search", "regions", "vote", "rerank", "describe")
+_STAGES: Final = ("decode", "detect", "embed", "search", "regions", "vote", "rerank", "verify", "describe")
 _PARTS: Final = ("detector", "embedder", "search", "classifier", "rerank", "catalog")
 
 _STAGE = Histogram("shiwu_scan_stage_seconds", "Duration of the stages of a scan.", ("stage",), buckets=BUCKETS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import grpc
@@ -154,6 +154,11 @@ class GrpcCatalog:
         request = catalog_pb2.DescribeRequest(product_ids=product_ids, max_articles=max_articles)
         with foreign_errors("catalog"):
             return await self._stub.Describe(request, timeout=seconds)
+
+    async def local_features(self, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, bytes]:
+        request = catalog_pb2.BatchGetLocalFeaturesRequest(image_ids=image_ids)
+        with foreign_errors("catalog"):
+            return (await self._stub.BatchGetLocalFeatures(request, timeout=seconds)).local_features
 
     async def record_gap(self, gap: Gap, *, seconds: float) -> None:
         message = GapMessage(

@@ -11,7 +11,7 @@ A lost part is made up for where that is possible, and named in the answer:
 | classifier | candidates are of the detector's category, or of all |
 | a category's own embedder, or its search | the default embedder's candidates |
 | rerank: what the embedder was tuned to cannot be used | candidates stay ranked by similarity |
-| catalog | the answer has ids only |
+| catalog | prints are not compared, and the answer has ids only |
 
 Two rules keep a lossy answer from being a wrong one. "Not in the catalogue" is said only when every part that could
 have found the product has answered; otherwise the outcome is undecided. And where a shard is lost, the best product's
@@ -37,10 +37,12 @@ from services.gateway.progress import Progress
 from services.gateway.ranking import Ranking, by_similarity
 from services.gateway.regions import best_of, chosen, is_sure, regions
 from services.gateway.tuning import Tunings
+from services.gateway.verification import Verifying
 
 F = TypeVar("F")
 
 _BY_SIMILARITY: Final = "ranked by similarity alone"
+_NOT_VERIFIED: Final = "did not compare prints"
 _IDS_ONLY: Final = "answered with ids only"
 
 
@@ -73,19 +75,24 @@ class Scanner(Generic[F]):
         if focus is None and memory is None:  # a box that was asked for stays; a stream looks again anyway
             view, found = await self._looked_further(answer, view, found, progress)
         early = self._asked_early(found, top_k, progress)
+        verifying: Verifying | None = None
         try:
+            verifying = self._verifying(found, progress)
             await self._voted(answer, found, progress)
             categories = self._candidate_categories(answer)
             found = await self._lookup.in_own(view, categories, found, progress) or found
             _note(answer, found, progress)
             with progress.stage("rerank"):
                 self._ranked(answer, found, categories, progress)
+            await self._verified(answer, verifying, progress)
             self._decided(answer, found, progress)
             del answer.styles[top_k:]
             await self._described(answer, early, progress)
         finally:
             if early is not None:
                 early.abandon()
+            if verifying is not None:
+                verifying.abandon()
         return answer
 
     async def _detected(self, picture: Picture, focus: Box | None, progress: Progress) -> Answer[F]:
@@ -129,6 +136,13 @@ class Scanner(Generic[F]):
         seconds = progress.budget(self._rules.limits.describe, share=0.5)
         return EarlyFacts(self._peers.catalog, products, max_articles=self._rules.max_articles, seconds=seconds)
 
+    def _verifying(self, found: Found, progress: Progress) -> Verifying | None:
+        rule = self._tunings.of(found.model.id).verification if self._rules.verify else None
+        if rule is None:
+            return None
+        seconds = progress.budget(self._rules.limits.describe, share=0.5)
+        return Verifying(self._peers.catalog, found.crop, nearest(found.hits, rule.candidates), rule, seconds=seconds)
+
     async def _voted(self, answer: Answer[F], found: Found, progress: Progress) -> None:
         """Asks for the vote; without one, the categories stay the detector's."""
         main = answer.choice.main
@@ -163,6 +177,13 @@ class Scanner(Generic[F]):
         answer.candidates, answer.ranking = candidates, ranking
         answer.styles = grouped(candidates, ranking)
 
+    async def _verified(self, answer: Answer[F], verifying: Verifying | None, progress: Progress) -> None:
+        if verifying is None or answer.ranking is None:
+            return
+        with progress.stage("verify"), progress.may_lose("catalog", _NOT_VERIFIED):
+            answer.ranking = await verifying.ranked(answer.candidates, answer.ranking)
+            answer.styles = grouped(answer.candidates, answer.ranking)
+
     def _decided(self, answer: Answer[F], found: Found, progress: Progress) -> None:
         limit = 1.0
         if answer.styles and answer.ranking is not None:
@@ -171,12 +192,13 @@ class Scanner(Generic[F]):
             if _search_is_lossy(progress):
                 margin = min(margin, 0.0)
             rule = self._tunings.of(found.model.id).acceptance
-            order, hubness = answer.ranking.order.tolist(), answer.ranking.hubness
+            order, hubness, proven = answer.ranking.order.tolist(), answer.ranking.hubness, answer.ranking.proofs
             signs = Signs(
                 best.similarity,
                 margin,
                 None if hubness is None else float(hubness[order[0]]),
                 agreement([answer.candidates[i].product_id for i in order]),
+                0.0 if proven is None else float(proven[order[0]]),
             )
             answer.confidence = probability(signs, rule)
             limit = threshold(best.category, rule)

@@ -7,7 +7,7 @@ OverloadedError when it sheds load, and those that the service's contract names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol, TypeVar
@@ -191,6 +191,10 @@ class Catalog(Protocol[Facts_co]):
     """Knows the facts. What it says of products only passes through a scan, so that its type stays open."""
 
     async def describe(self, product_ids: Sequence[str], *, max_articles: int, seconds: float) -> Facts_co: ...
+
+    async def local_features(self, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, bytes]:
+        """Of those of these catalogue pictures of which they are known, packed, by the picture."""
+        ...
 
     async def record_gap(self, gap: Gap, *, seconds: float) -> None: ...
 

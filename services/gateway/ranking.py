@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 """Unit vectors, shape (n, dimension)."""
 
+Proofs = NDArray[np.float32]
+"""How surely each candidate shows the same print as the photo, 0 to 1, (n,)."""
+
 Mode = Literal["none", "plain", "domain", "query-bank", "query-expansion"]
 
 
@@ -29,6 +32,8 @@ class Ranking(NamedTuple):
     """What was really done."""
     hubness: NDArray[np.float32] | None = None
     """How strongly each candidate attracts past queries, in the candidates' own order, shape (n,), if that is known."""
+    proofs: Proofs | None = None
+    """In the candidates' own order; None where prints were not compared."""
 
 
 class Reranker(Protocol):

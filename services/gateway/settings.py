@@ -64,6 +64,8 @@ class Settings(ServiceSettings):
     """Part of each side of the photo that is searched when there is no box."""
     look_further: bool = True
     """Search for other parts of the photo where the answer for the first one is unsure, as the embedder was tuned."""
+    verify: bool = True
+    """Compare the prints of the nearest candidates with the photo's, as the embedder was tuned."""
     focus_iou: float = Field(0.3, gt=0.0, le=1.0)
     """An object fits the caller's focus if their intersection over union is at least this."""
     search_top_k: int = Field(100, ge=1, le=1000)

@@ -22,6 +22,7 @@ from shiwu.inference.manifest import (
     QueryExpansionRule,
     RegionRule,
     RerankRule,
+    VerificationRule,
     read_manifest,
 )
 from shiwu.inference.query_bank import BankError, read_bank
@@ -43,6 +44,8 @@ class Tuning:
     """Why there is none though there should be."""
     regions: RegionRule | None = None
     """How the part of the photo that is searched for is chosen; None: without asking search."""
+    verification: VerificationRule | None = None
+    """How prints are compared; None: not at all."""
 
 
 UNTUNED: Final = Tuning(neighbours=20, acceptance=acceptance.DEFAULT_RULE)
@@ -88,6 +91,7 @@ def _tuning(manifest: EmbedderManifest, directory: Path) -> Tuning:
             msg = f"{manifest.id}: tuning.domains.{name} has {len(mean)} numbers; expected {manifest.dimension}"
             raise ManifestError(msg)
     tuning = Tuning(tuned.vote.neighbours, tuned.acceptance, tuned.rerank, tuned.domains, regions=tuned.regions)
+    tuning = replace(tuning, verification=tuned.verification)
     rule = tuned.rerank
     if rule is None or (rule.kind == "k-reciprocal" and rule.lambda_ == 1.0):  # lambda 1 leaves the order alone
         return tuning

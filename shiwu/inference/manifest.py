@@ -116,6 +116,7 @@ class AcceptanceRule(_Frozen):
     typical_hubness: float = 0.0
     """Hubness counts from here, so that where it is not known it does not count."""
     agreement: float = 0.0
+    proof: float = 0.0
     threshold: float = Field(ge=0.0, le=1.0)
     """The probability from which on a product is accepted."""
     thresholds: dict[str, float] = {}
@@ -147,6 +148,28 @@ class RegionRule(_Frozen):
     """Another region is taken only if its probability exceeds the first one's by more than this."""
 
 
+class VerificationRule(_Frozen):
+    """How the prints of the nearest catalogue pictures count (see services/gateway/verification.py)."""
+
+    categories: tuple[str, ...]
+    """Pictures of products of these are compared."""
+    candidates: int = Field(ge=1, le=100)
+    """At most so many pictures, the nearest ones."""
+    least: int = Field(ge=0)
+    """So many agreeing features prove nothing."""
+    enough: int
+    """So many prove as much as can be proven; more than `least`."""
+    weight: float = Field(ge=0.0)
+    """What that is worth, as cosine similarity."""
+
+    @model_validator(mode="after")
+    def _enough_exceeds_least(self) -> Self:
+        if self.enough <= self.least:
+            msg = f"enough is {self.enough}; expected more than least, {self.least}"
+            raise ValueError(msg)
+        return self
+
+
 class DomainMeans(_Frozen):
     """Mean unit embedding of each side of the gap, measured on training data."""
 
@@ -164,6 +187,8 @@ class Tuning(_Frozen):
     domains: DomainMeans
     regions: RegionRule | None = None
     """Unset: the first region is taken."""
+    verification: VerificationRule | None = None
+    """Unset: prints are not compared."""
 
 
 class _Manifest(_Frozen):

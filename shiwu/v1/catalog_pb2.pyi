@@ -334,6 +334,25 @@ class RowError(_message.Message):
     problem: str
     def __init__(self, row: _Optional[int] = ..., field: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
+class BatchGetLocalFeaturesRequest(_message.Message):
+    __slots__ = ("image_ids",)
+    IMAGE_IDS_FIELD_NUMBER: _ClassVar[int]
+    image_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, image_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class BatchGetLocalFeaturesResponse(_message.Message):
+    __slots__ = ("local_features",)
+    class LocalFeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    LOCAL_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    local_features: _containers.ScalarMap[str, bytes]
+    def __init__(self, local_features: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
+
 class DescribeRequest(_message.Message):
     __slots__ = ("product_ids", "max_articles")
     PRODUCT_IDS_FIELD_NUMBER: _ClassVar[int]

@@ -168,6 +168,11 @@ class CatalogServiceStub:
                 request_serializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesRequest.SerializeToString,
                 response_deserializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesResponse.FromString,
                 _registered_method=True)
+        self.BatchGetLocalFeatures = channel.unary_unary(
+                '/shiwu.v1.CatalogService/BatchGetLocalFeatures',
+                request_serializer=shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesRequest.SerializeToString,
+                response_deserializer=shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesResponse.FromString,
+                _registered_method=True)
         self.ImportProducts = channel.unary_unary(
                 '/shiwu.v1.CatalogService/ImportProducts',
                 request_serializer=shiwu_dot_v1_dot_catalog__pb2.ImportProductsRequest.SerializeToString,
@@ -396,6 +401,14 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetLocalFeatures(self, request, context):
+        """The local features of reference images, for comparing them with a photo's. Images that do not exist, and those of
+        which none are known, are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportProducts(self, request, context):
         """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
         follow it with google.longrunning.Operations, which this server has too. It survives restarts of the service.
@@ -582,6 +595,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ReindexReferenceImages,
                     request_deserializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesRequest.FromString,
                     response_serializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesResponse.SerializeToString,
+            ),
+            'BatchGetLocalFeatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetLocalFeatures,
+                    request_deserializer=shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesRequest.FromString,
+                    response_serializer=shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesResponse.SerializeToString,
             ),
             'ImportProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportProducts,
@@ -1305,6 +1323,33 @@ class CatalogService:
             '/shiwu.v1.CatalogService/ReindexReferenceImages',
             shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesRequest.SerializeToString,
             shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetLocalFeatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shiwu.v1.CatalogService/BatchGetLocalFeatures',
+            shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesRequest.SerializeToString,
+            shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -96,6 +96,10 @@ class CatalogServiceStub:
     """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
     vectors kept here, removes those that there are not. For what a check of the index found wrong.
     """
+    BatchGetLocalFeatures: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.BatchGetLocalFeaturesRequest, _catalog_pb2.BatchGetLocalFeaturesResponse]
+    """The local features of reference images, for comparing them with a photo's. Images that do not exist, and those of
+    which none are known, are left out.
+    """
     ImportProducts: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_pb2.Operation]
     """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
     follow it with google.longrunning.Operations, which this server has too. It survives restarts of the service.
@@ -182,6 +186,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     ReindexReferenceImages: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ReindexReferenceImagesRequest, _catalog_pb2.ReindexReferenceImagesResponse]  # type: ignore[assignment]
     """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
     vectors kept here, removes those that there are not. For what a check of the index found wrong.
+    """
+    BatchGetLocalFeatures: _aio.UnaryUnaryMultiCallable[_catalog_pb2.BatchGetLocalFeaturesRequest, _catalog_pb2.BatchGetLocalFeaturesResponse]  # type: ignore[assignment]
+    """The local features of reference images, for comparing them with a photo's. Images that do not exist, and those of
+    which none are known, are left out.
     """
     ImportProducts: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
@@ -416,6 +424,16 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_catalog_pb2.ReindexReferenceImagesResponse, _abc.Awaitable[_catalog_pb2.ReindexReferenceImagesResponse]]:
         """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
         vectors kept here, removes those that there are not. For what a check of the index found wrong.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetLocalFeatures(
+        self,
+        request: _catalog_pb2.BatchGetLocalFeaturesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.BatchGetLocalFeaturesResponse, _abc.Awaitable[_catalog_pb2.BatchGetLocalFeaturesResponse]]:
+        """The local features of reference images, for comparing them with a photo's. Images that do not exist, and those of
+        which none are known, are left out.
         """
 
     @_abc_1.abstractmethod

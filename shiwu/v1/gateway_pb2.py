@@ -29,17 +29,17 @@ from shiwu.v1 import classifier_pb2 as shiwu_dot_v1_dot_classifier__pb2
 from shiwu.v1 import vision_pb2 as shiwu_dot_v1_dot_vision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16shiwu/v1/gateway.proto\x12\x08shiwu.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a shiwu/v1/catalog_resources.proto\x1a\x19shiwu/v1/classifier.proto\x1a\x15shiwu/v1/vision.proto\"\x8d\x01\n\x0bScanRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.shiwu.v1.Image\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x03 \x01(\x08\x12\x1c\n\x05\x66ocus\x18\x04 \x01(\x0b\x32\r.shiwu.v1.Box\x12\x11\n\tsynthetic\x18\x05 \x01(\x08\x42\x08\n\x06_top_k\"\xb6\x03\n\x0cScanResponse\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.shiwu.v1.Outcome\x12\x12\n\nconfidence\x18\x03 \x01(\x02\x12)\n\x07objects\x18\x04 \x03(\x0b\x32\x18.shiwu.v1.DetectedObject\x12\x1b\n\x04\x63rop\x18\x05 \x01(\x0b\x32\r.shiwu.v1.Box\x12)\n\x0b\x63rop_source\x18\x06 \x01(\x0e\x32\x14.shiwu.v1.CropSource\x12+\n\ncategories\x18\x07 \x03(\x0b\x32\x17.shiwu.v1.CategoryScore\x12$\n\x06styles\x18\x08 \x03(\x0b\x32\x14.shiwu.v1.StyleMatch\x12#\n\x08\x61rticles\x18\t \x03(\x0b\x32\x11.shiwu.v1.Article\x12&\n\x07missing\x18\n \x03(\x0b\x32\x15.shiwu.v1.MissingPart\x12$\n\x08\x65vidence\x18\x0b \x01(\x0b\x32\x12.shiwu.v1.Evidence\x12$\n\x08versions\x18\x0c \x01(\x0b\x32\x12.shiwu.v1.Versions\"V\n\nStyleMatch\x12\x1e\n\x05style\x18\x01 \x01(\x0b\x32\x0f.shiwu.v1.Style\x12(\n\x08products\x18\x02 \x03(\x0b\x32\x16.shiwu.v1.ProductMatch\"y\n\x0cProductMatch\x12\"\n\x07product\x18\x01 \x01(\x0b\x32\x11.shiwu.v1.Product\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\x1f\n\x06offers\x18\x04 \x03(\x0b\x32\x0f.shiwu.v1.Offer\"=\n\x0bMissingPart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\t\"\x8e\x01\n\x08\x45vidence\x12$\n\x04vote\x18\x01 \x01(\x0b\x32\x16.shiwu.v1.VoteResponse\x12\'\n\ncandidates\x18\x02 \x03(\x0b\x32\x13.shiwu.v1.Candidate\x12#\n\x06stages\x18\x03 \x03(\x0b\x32\x13.shiwu.v1.StageTime\x12\x0e\n\x06rerank\x18\x04 \x01(\t\"\xa4\x01\n\tCandidate\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x10\n\x08style_id\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x12\n\nsimilarity\x18\x05 \x01(\x02\x12\x13\n\x0brank_before\x18\x06 \x01(\x05\x12\x12\n\nrank_after\x18\x07 \x01(\x05\x12\x10\n\x08\x64istance\x18\x08 \x01(\x02\"p\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12(\n\x05start\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x65lapsed\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"^\n\x08Versions\x12\x10\n\x08\x64\x65tector\x18\x01 \x01(\t\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x11ScanStreamRequest\x12\x30\n\x08settings\x18\x01 \x01(\x0b\x32\x1c.shiwu.v1.ScanStreamSettingsH\x00\x12 \n\x05\x66rame\x18\x02 \x01(\x0b\x32\x0f.shiwu.v1.FrameH\x00\x42\t\n\x07message\"k\n\x12ScanStreamSettings\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x02 \x01(\x08\x12\x17\n\ncertain_at\x18\x03 \x01(\x02H\x01\x88\x01\x01\x42\x08\n\x06_top_kB\r\n\x0b_certain_at\"7\n\x05\x46rame\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.shiwu.v1.Image\x12\x0e\n\x06number\x18\x02 \x01(\x03\"\xb1\x01\n\x12ScanStreamResponse\x12\x14\n\x0c\x66rame_number\x18\x01 \x01(\x03\x12)\n\x07skipped\x18\x02 \x01(\x0b\x32\x16.shiwu.v1.FrameSkippedH\x00\x12(\n\x06update\x18\x03 \x01(\x0b\x32\x16.shiwu.v1.ScanResponseH\x00\x12\'\n\x05\x66inal\x18\x04 \x01(\x0b\x32\x16.shiwu.v1.ScanResponseH\x00\x42\x07\n\x05\x65vent\"\x84\x01\n\x0c\x46rameSkipped\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.shiwu.v1.FrameSkipped.Reason\"E\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x10\n\x0cREASON_STILL\x10\x01\x12\x11\n\rREASON_BEHIND\x10\x02\"o\n\x13SendFeedbackRequest\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\"\n\x07verdict\x18\x02 \x01(\x0e\x32\x11.shiwu.v1.Verdict\x12\x12\n\nproduct_id\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"\x16\n\x14SendFeedbackResponse*l\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_MATCHED\x10\x01\x12\x1c\n\x18OUTCOME_NOT_IN_CATALOGUE\x10\x02\x12\x15\n\x11OUTCOME_UNDECIDED\x10\x03*\x89\x01\n\nCropSource\x12\x1b\n\x17\x43ROP_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ROP_SOURCE_DETECTED\x10\x01\x12\x16\n\x12\x43ROP_SOURCE_CENTRE\x10\x02\x12\x15\n\x11\x43ROP_SOURCE_FOCUS\x10\x03\x12\x15\n\x11\x43ROP_SOURCE_WHOLE\x10\x04\x32\xe3\x01\n\x0eGatewayService\x12\x35\n\x04Scan\x12\x15.shiwu.v1.ScanRequest\x1a\x16.shiwu.v1.ScanResponse\x12K\n\nScanStream\x12\x1b.shiwu.v1.ScanStreamRequest\x1a\x1c.shiwu.v1.ScanStreamResponse(\x01\x30\x01\x12M\n\x0cSendFeedback\x12\x1d.shiwu.v1.SendFeedbackRequest\x1a\x1e.shiwu.v1.SendFeedbackResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16shiwu/v1/gateway.proto\x12\x08shiwu.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a shiwu/v1/catalog_resources.proto\x1a\x19shiwu/v1/classifier.proto\x1a\x15shiwu/v1/vision.proto\"\x8d\x01\n\x0bScanRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.shiwu.v1.Image\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x03 \x01(\x08\x12\x1c\n\x05\x66ocus\x18\x04 \x01(\x0b\x32\r.shiwu.v1.Box\x12\x11\n\tsynthetic\x18\x05 \x01(\x08\x42\x08\n\x06_top_k\"\xb6\x03\n\x0cScanResponse\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.shiwu.v1.Outcome\x12\x12\n\nconfidence\x18\x03 \x01(\x02\x12)\n\x07objects\x18\x04 \x03(\x0b\x32\x18.shiwu.v1.DetectedObject\x12\x1b\n\x04\x63rop\x18\x05 \x01(\x0b\x32\r.shiwu.v1.Box\x12)\n\x0b\x63rop_source\x18\x06 \x01(\x0e\x32\x14.shiwu.v1.CropSource\x12+\n\ncategories\x18\x07 \x03(\x0b\x32\x17.shiwu.v1.CategoryScore\x12$\n\x06styles\x18\x08 \x03(\x0b\x32\x14.shiwu.v1.StyleMatch\x12#\n\x08\x61rticles\x18\t \x03(\x0b\x32\x11.shiwu.v1.Article\x12&\n\x07missing\x18\n \x03(\x0b\x32\x15.shiwu.v1.MissingPart\x12$\n\x08\x65vidence\x18\x0b \x01(\x0b\x32\x12.shiwu.v1.Evidence\x12$\n\x08versions\x18\x0c \x01(\x0b\x32\x12.shiwu.v1.Versions\"V\n\nStyleMatch\x12\x1e\n\x05style\x18\x01 \x01(\x0b\x32\x0f.shiwu.v1.Style\x12(\n\x08products\x18\x02 \x03(\x0b\x32\x16.shiwu.v1.ProductMatch\"y\n\x0cProductMatch\x12\"\n\x07product\x18\x01 \x01(\x0b\x32\x11.shiwu.v1.Product\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\x1f\n\x06offers\x18\x04 \x03(\x0b\x32\x0f.shiwu.v1.Offer\"=\n\x0bMissingPart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\t\"\x8e\x01\n\x08\x45vidence\x12$\n\x04vote\x18\x01 \x01(\x0b\x32\x16.shiwu.v1.VoteResponse\x12\'\n\ncandidates\x18\x02 \x03(\x0b\x32\x13.shiwu.v1.Candidate\x12#\n\x06stages\x18\x03 \x03(\x0b\x32\x13.shiwu.v1.StageTime\x12\x0e\n\x06rerank\x18\x04 \x01(\t\"\xb3\x01\n\tCandidate\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x10\n\x08style_id\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x12\n\nsimilarity\x18\x05 \x01(\x02\x12\x13\n\x0brank_before\x18\x06 \x01(\x05\x12\x12\n\nrank_after\x18\x07 \x01(\x05\x12\x10\n\x08\x64istance\x18\x08 \x01(\x02\x12\r\n\x05proof\x18\t \x01(\x02\"p\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12(\n\x05start\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x65lapsed\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"^\n\x08Versions\x12\x10\n\x08\x64\x65tector\x18\x01 \x01(\t\x12\x10\n\x08\x65mbedder\x18\x02 \x01(\t\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x11ScanStreamRequest\x12\x30\n\x08settings\x18\x01 \x01(\x0b\x32\x1c.shiwu.v1.ScanStreamSettingsH\x00\x12 \n\x05\x66rame\x18\x02 \x01(\x0b\x32\x0f.shiwu.v1.FrameH\x00\x42\t\n\x07message\"k\n\x12ScanStreamSettings\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x02 \x01(\x08\x12\x17\n\ncertain_at\x18\x03 \x01(\x02H\x01\x88\x01\x01\x42\x08\n\x06_top_kB\r\n\x0b_certain_at\"7\n\x05\x46rame\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.shiwu.v1.Image\x12\x0e\n\x06number\x18\x02 \x01(\x03\"\xb1\x01\n\x12ScanStreamResponse\x12\x14\n\x0c\x66rame_number\x18\x01 \x01(\x03\x12)\n\x07skipped\x18\x02 \x01(\x0b\x32\x16.shiwu.v1.FrameSkippedH\x00\x12(\n\x06update\x18\x03 \x01(\x0b\x32\x16.shiwu.v1.ScanResponseH\x00\x12\'\n\x05\x66inal\x18\x04 \x01(\x0b\x32\x16.shiwu.v1.ScanResponseH\x00\x42\x07\n\x05\x65vent\"\x84\x01\n\x0c\x46rameSkipped\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.shiwu.v1.FrameSkipped.Reason\"E\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x10\n\x0cREASON_STILL\x10\x01\x12\x11\n\rREASON_BEHIND\x10\x02\"o\n\x13SendFeedbackRequest\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\"\n\x07verdict\x18\x02 \x01(\x0e\x32\x11.shiwu.v1.Verdict\x12\x12\n\nproduct_id\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"\x16\n\x14SendFeedbackResponse*l\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_MATCHED\x10\x01\x12\x1c\n\x18OUTCOME_NOT_IN_CATALOGUE\x10\x02\x12\x15\n\x11OUTCOME_UNDECIDED\x10\x03*\x89\x01\n\nCropSource\x12\x1b\n\x17\x43ROP_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ROP_SOURCE_DETECTED\x10\x01\x12\x16\n\x12\x43ROP_SOURCE_CENTRE\x10\x02\x12\x15\n\x11\x43ROP_SOURCE_FOCUS\x10\x03\x12\x15\n\x11\x43ROP_SOURCE_WHOLE\x10\x04\x32\xe3\x01\n\x0eGatewayService\x12\x35\n\x04Scan\x12\x15.shiwu.v1.ScanRequest\x1a\x16.shiwu.v1.ScanResponse\x12K\n\nScanStream\x12\x1b.shiwu.v1.ScanStreamRequest\x1a\x1c.shiwu.v1.ScanStreamResponse(\x01\x30\x01\x12M\n\x0cSendFeedback\x12\x1d.shiwu.v1.SendFeedbackRequest\x1a\x1e.shiwu.v1.SendFeedbackResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shiwu.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=2300
-  _globals['_OUTCOME']._serialized_end=2408
-  _globals['_CROPSOURCE']._serialized_start=2411
-  _globals['_CROPSOURCE']._serialized_end=2548
+  _globals['_OUTCOME']._serialized_start=2315
+  _globals['_OUTCOME']._serialized_end=2423
+  _globals['_CROPSOURCE']._serialized_start=2426
+  _globals['_CROPSOURCE']._serialized_end=2563
   _globals['_SCANREQUEST']._serialized_start=186
   _globals['_SCANREQUEST']._serialized_end=327
   _globals['_SCANRESPONSE']._serialized_start=330
@@ -53,27 +53,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVIDENCE']._serialized_start=1045
   _globals['_EVIDENCE']._serialized_end=1187
   _globals['_CANDIDATE']._serialized_start=1190
-  _globals['_CANDIDATE']._serialized_end=1354
-  _globals['_STAGETIME']._serialized_start=1356
-  _globals['_STAGETIME']._serialized_end=1468
-  _globals['_VERSIONS']._serialized_start=1470
-  _globals['_VERSIONS']._serialized_end=1564
-  _globals['_SCANSTREAMREQUEST']._serialized_start=1566
-  _globals['_SCANSTREAMREQUEST']._serialized_end=1680
-  _globals['_SCANSTREAMSETTINGS']._serialized_start=1682
-  _globals['_SCANSTREAMSETTINGS']._serialized_end=1789
-  _globals['_FRAME']._serialized_start=1791
-  _globals['_FRAME']._serialized_end=1846
-  _globals['_SCANSTREAMRESPONSE']._serialized_start=1849
-  _globals['_SCANSTREAMRESPONSE']._serialized_end=2026
-  _globals['_FRAMESKIPPED']._serialized_start=2029
-  _globals['_FRAMESKIPPED']._serialized_end=2161
-  _globals['_FRAMESKIPPED_REASON']._serialized_start=2092
-  _globals['_FRAMESKIPPED_REASON']._serialized_end=2161
-  _globals['_SENDFEEDBACKREQUEST']._serialized_start=2163
-  _globals['_SENDFEEDBACKREQUEST']._serialized_end=2274
-  _globals['_SENDFEEDBACKRESPONSE']._serialized_start=2276
-  _globals['_SENDFEEDBACKRESPONSE']._serialized_end=2298
-  _globals['_GATEWAYSERVICE']._serialized_start=2551
-  _globals['_GATEWAYSERVICE']._serialized_end=2778
+  _globals['_CANDIDATE']._serialized_end=1369
+  _globals['_STAGETIME']._serialized_start=1371
+  _globals['_STAGETIME']._serialized_end=1483
+  _globals['_VERSIONS']._serialized_start=1485
+  _globals['_VERSIONS']._serialized_end=1579
+  _globals['_SCANSTREAMREQUEST']._serialized_start=1581
+  _globals['_SCANSTREAMREQUEST']._serialized_end=1695
+  _globals['_SCANSTREAMSETTINGS']._serialized_start=1697
+  _globals['_SCANSTREAMSETTINGS']._serialized_end=1804
+  _globals['_FRAME']._serialized_start=1806
+  _globals['_FRAME']._serialized_end=1861
+  _globals['_SCANSTREAMRESPONSE']._serialized_start=1864
+  _globals['_SCANSTREAMRESPONSE']._serialized_end=2041
+  _globals['_FRAMESKIPPED']._serialized_start=2044
+  _globals['_FRAMESKIPPED']._serialized_end=2176
+  _globals['_FRAMESKIPPED_REASON']._serialized_start=2107
+  _globals['_FRAMESKIPPED_REASON']._serialized_end=2176
+  _globals['_SENDFEEDBACKREQUEST']._serialized_start=2178
+  _globals['_SENDFEEDBACKREQUEST']._serialized_end=2289
+  _globals['_SENDFEEDBACKRESPONSE']._serialized_start=2291
+  _globals['_SENDFEEDBACKRESPONSE']._serialized_end=2313
+  _globals['_GATEWAYSERVICE']._serialized_start=2566
+  _globals['_GATEWAYSERVICE']._serialized_end=2793
 # @@protoc_insertion_point(module_scope)

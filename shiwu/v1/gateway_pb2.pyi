@@ -123,7 +123,7 @@ class Evidence(_message.Message):
     def __init__(self, vote: _Optional[_Union[_classifier_pb2.VoteResponse, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., rerank: _Optional[str] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("image_id", "product_id", "style_id", "category", "similarity", "rank_before", "rank_after", "distance")
+    __slots__ = ("image_id", "product_id", "style_id", "category", "similarity", "rank_before", "rank_after", "distance", "proof")
     IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
     PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
     STYLE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +132,7 @@ class Candidate(_message.Message):
     RANK_BEFORE_FIELD_NUMBER: _ClassVar[int]
     RANK_AFTER_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
     image_id: str
     product_id: str
     style_id: str
@@ -140,7 +141,8 @@ class Candidate(_message.Message):
     rank_before: int
     rank_after: int
     distance: float
-    def __init__(self, image_id: _Optional[str] = ..., product_id: _Optional[str] = ..., style_id: _Optional[str] = ..., category: _Optional[str] = ..., similarity: _Optional[float] = ..., rank_before: _Optional[int] = ..., rank_after: _Optional[int] = ..., distance: _Optional[float] = ...) -> None: ...
+    proof: float
+    def __init__(self, image_id: _Optional[str] = ..., product_id: _Optional[str] = ..., style_id: _Optional[str] = ..., category: _Optional[str] = ..., similarity: _Optional[float] = ..., rank_before: _Optional[int] = ..., rank_after: _Optional[int] = ..., distance: _Optional[float] = ..., proof: _Optional[float] = ...) -> None: ...
 
 class StageTime(_message.Message):
     __slots__ = ("stage", "start", "elapsed")

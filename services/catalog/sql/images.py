@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, tuple_, update
 
 from services.catalog.resources import ImageState, IndexRecord, ReferenceImage
 from services.catalog.sql import tables
@@ -14,7 +14,12 @@ from services.catalog.sql.database import Database
 from services.catalog.sql.rows import Rows, now
 
 IMAGES = Rows(
-    tables.reference_images, ReferenceImage, "image_id", "reference image", refers_to="product_id", hidden=("vector",)
+    tables.reference_images,
+    ReferenceImage,
+    "image_id",
+    "reference image",
+    refers_to="product_id",
+    hidden=("vector", "local_features"),
 )
 
 
@@ -40,6 +45,26 @@ class Images:
         )
         async with self._database.read("find_image_states") as connection:
             return {row.image_id: ImageState(*row) for row in await connection.execute(statement)}
+
+    async def find_local_features(self, image_ids: Collection[str]) -> dict[str, bytes]:
+        pictures = tables.reference_images.c
+        statement = select(pictures.image_id, pictures.local_features).where(
+            pictures.image_id.in_(sorted(image_ids)), pictures.local_features != b""
+        )
+        async with self._database.read("find_local_features") as connection:
+            return {row.image_id: row.local_features for row in await connection.execute(statement)}
+
+    async def set_local_features(self, features: Mapping[str, tuple[str, bytes]]) -> None:
+        pictures = tables.reference_images
+        statement = (
+            update(pictures)
+            .where(pictures.c.image_id == bindparam("key"), pictures.c.sha256 == bindparam("digest"))
+            .values(local_features=bindparam("made"))
+        )
+        rows = [{"key": key, "digest": features[key][0], "made": features[key][1]} for key in sorted(features)]
+        async with self._database.write("set_local_features") as connection:
+            if rows:
+                await connection.execute(statement, rows)
 
     async def list_images(self, *, after: str, limit: int, product_id: str = "") -> list[ReferenceImage]:
         filters = [tables.reference_images.c.product_id == product_id] if product_id else []

@@ -145,6 +145,7 @@ reference_images = Table(
     Column("update_time", UtcTime),  # of the revision; unset in what a process of an older release has written
     Column("revision", BigInteger, nullable=False),
     Column("vector", LargeBinary, nullable=False),
+    Column("local_features", LargeBinary, nullable=False, server_default=""),  # an older release leaves them out
     Index(None, "product_id", "image_id"),
 )
 Index(

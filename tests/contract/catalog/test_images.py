@@ -48,6 +48,18 @@ async def test_an_image_needs_its_product(store):
         await store.write(Batch(images=(image(),)))
 
 
+async def test_local_features_are_kept_for_the_picture_that_they_are_of(shop):
+    await shop.write(Batch(images=(image("j", local_features=b"of j"),)))
+    assert await shop.find_local_features(["i", "j", "gone"]) == {"j": b"of j"}
+    before = await shop.get_image("i")
+    await shop.set_local_features({})
+    await shop.set_local_features({"i": ("0" * 64, b"of i"), "j": ("1" * 64, b"of another"), "gone": ("0" * 64, b"")})
+    assert await shop.find_local_features(["i", "j"]) == {"i": b"of i", "j": b"of j"}
+    assert await shop.get_image("i") == before
+    await shop.write(Batch(images=(image("i", sha256="1" * 64),)))
+    assert await shop.find_local_features(["i"]) == {}
+
+
 async def test_unchanged_images_stay_indexed_and_changed_ones_do_not(shop):
     before = await shop.get_image("i")
     await shop.write(Batch(images=(image("i"), image("j", sha256="1" * 64))))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import cv2
+import numpy as np
 import pytest
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -14,6 +16,7 @@ from services.catalog.upkeep import upkeep
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import catalog_resources_pb2 as resources
 from shiwu.v1 import vision_pb2
+from shiwu.vision.local_features import unpack
 from tests.unit.catalog.refusals import refused
 
 DAYS = timedelta(days=30)
@@ -51,6 +54,19 @@ async def test_a_picture_is_in_the_index_when_the_call_returns(shop):
     assert list(listed.reference_images) == [created]
     other = await shop.stub.ListReferenceImages(pb.ListReferenceImagesRequest(product_id="q"))
     assert list(other.reference_images) == []
+
+
+async def test_local_features_are_read_in_one_call(shop):
+    blocks = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    picture = cv2.resize(blocks, (240, 240), interpolation=cv2.INTER_NEAREST)
+    await shop.add("i", encoded=cv2.imencode(".png", picture)[1].tobytes())
+    request = pb.BatchGetLocalFeaturesRequest(image_ids=["i", "nobody", "i"])
+    found = (await shop.stub.BatchGetLocalFeatures(request)).local_features
+    assert list(found) == ["i"]
+    assert len(unpack(found["i"]).places) > 0
+    for ids in ([], ["a b"], [f"i{i}" for i in range(101)]):
+        request = pb.BatchGetLocalFeaturesRequest(image_ids=ids)
+        await refused(shop.stub.BatchGetLocalFeatures(request), "INVALID_ARGUMENT")
 
 
 async def test_a_taken_key_is_refused(shop):

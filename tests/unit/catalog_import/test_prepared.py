@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from services.catalog.resources import State
+from shiwu.vision.local_features import LocalFeatures, pack
 from shiwu.wire.ids import image_id
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
@@ -20,8 +21,18 @@ VECTOR = np.full(48, 48**-0.5, "<f4").tobytes()
 DIGEST = hashlib.sha256(b"the file").hexdigest()
 
 
-def entry(digest: str = DIGEST, size: str = "640x480", model: str = "general@1", vector: bytes = VECTOR) -> str:
-    return f"{digest} {size} {model} {base64.b64encode(vector).decode()}"
+FEATURES = pack(LocalFeatures(np.full((2, 2), 7, np.uint8), np.full((2, 128), 9, np.uint8)))
+
+
+def entry(
+    digest: str = DIGEST,
+    size: str = "640x480",
+    model: str = "general@1",
+    vector: bytes = VECTOR,
+    features: bytes = FEATURES,
+) -> str:
+    own = f"features:{base64.b64encode(features).decode()} " if features else ""
+    return f"{digest} {size} {own}{model} {base64.b64encode(vector).decode()}"
 
 
 def feed(shop: Shop, *prepared: list[str] | str, images: list[str] | None = None) -> str:
@@ -42,10 +53,17 @@ async def test_pictures_with_vectors_are_neither_read_nor_embedded(catalogue: Ca
     assert (image.image_id, image.uri) == (image_id("p0", "gone.jpg"), "gone.jpg")
     assert (image.sha256, image.width, image.height) == (DIGEST, 640, 480)
     assert peers.search.records[image.image_id][1].vector == VECTOR
+    assert await catalogue.store.find_local_features([image.image_id]) == {image.image_id: FEATURES}
     assert await consistent(catalogue, peers)
     assert peers.embedder.switch.calls["Embed"] == 0
     again = await imported(catalogue, feed(shop, [entry()]))
     assert (again.images_indexed, again.images_unchanged) == (0, 1)
+
+
+async def test_features_may_be_left_out(catalogue: Catalogue, peers: Peers, shop: Shop):
+    assert (await imported(catalogue, feed(shop, [entry(features=b"")]))).images_indexed == 1
+    assert await catalogue.store.find_local_features([image_id("p0", "gone.jpg")]) == {}
+    assert await consistent(catalogue, peers)
 
 
 async def test_what_is_not_prepared_or_of_another_model_is_read_and_embedded(
@@ -63,7 +81,9 @@ async def test_what_is_not_prepared_or_of_another_model_is_read_and_embedded(
     [
         ([entry(), entry()], "has 2 entries; expected a list of 1"),
         (entry(), "has 1 entries; expected a list of 1"),
-        (["what"], "'what' is not understood; expected 'SHA256 WIDTHxHEIGHT MODEL VECTOR' or '-'"),
+        (["what"], "'what' is not understood; expected 'SHA256 WIDTHxHEIGHT features:FEATURES MODEL"),
+        ([entry(features=b"some")], "has features that are none: 4 bytes that begin with b's'"),
+        ([f"{DIGEST} 6x4 features:a=b general@1 AAAA"], "has features that are none"),
         ([entry(digest="ab")], "is not understood"),
         ([entry(size="0x9")], "is not understood"),
         ([f"{DIGEST} 6x4 general@1 a=b"], "not base64"),

@@ -193,6 +193,14 @@ class DictCatalog(Part):
     described: list = field(default_factory=list)
     gaps: list = field(default_factory=list)
     feedback: list = field(default_factory=list)
+    features: dict = field(default_factory=dict)
+    """image -> packed local features."""
+    compared: list = field(default_factory=list)
+
+    async def local_features(self, image_ids, *, seconds):
+        await self.begin(seconds)
+        self.compared.append(list(image_ids))
+        return {image_id: self.features[image_id] for image_id in image_ids if image_id in self.features}
 
     async def describe(self, product_ids, *, max_articles, seconds):
         await self.begin(seconds)

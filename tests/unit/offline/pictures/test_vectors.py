@@ -57,7 +57,7 @@ async def test_no_picture_is_embedded_twice(shop: Shop, running: small.Peers, as
     assert running.detector.switch.calls["Detect"] == 41
     assert second["image_id"].to_pylist() == ["renamed.png", "new.png", "8.png", "8.png"]
     assert (vectors_of(second)[[0, 2, 3]] == vectors_of(first)[[7, 8, 8]]).all()
-    for name in ("sha256", "width", "height", "seen", "seen_score", "model"):
+    for name in ("sha256", "width", "height", "seen", "seen_score", "model", "local_features"):
         assert second[name][0] == first[name][7]
 
 
@@ -93,7 +93,7 @@ async def test_without_the_embedder_nothing_is_known(shop: Shop, running: small.
 
 
 def test_who_comes_second_changes_nothing_on_postgresql() -> None:
-    key, known = Key("0" * 64, "shoes", "general@1"), Known(3, 2, "shoes", 0.5, b"\0\0\x80?")
+    key, known = Key("0" * 64, "shoes", "general@1"), Known(3, 2, "shoes", 0.5, b"\0\0\x80?", b"\1")
     with running_postgres() as server, KnownVectors(server.create_database()) as vectors:
         vectors.add({})
         vectors.add({key: known})

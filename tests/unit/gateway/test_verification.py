@@ -1,0 +1,157 @@
+"""Candidates that show the same print as the photo rise."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from services.gateway.messages import to_response
+from services.gateway.ranking import by_similarity
+from services.gateway.tuning import UNTUNED
+from services.gateway.verification import Verifying, count_agreeing, proofs, verified
+from shiwu.chassis.errors import UnavailableError
+from shiwu.inference.manifest import AcceptanceRule, VerificationRule
+from shiwu.vision.local_features import describe, pack
+from tests.unit.gateway.world import RULES, DictCatalog, Product, TileHit, World, embed, photo
+
+RULE = VerificationRule(categories=("toys",), candidates=10, least=8, enough=40, weight=0.4)
+BOXES = [Product("robot box", "toys"), Product("rocket box", "toys")]
+
+
+def box(name, side=240):
+    """A printed box: all look alike but for the letters."""
+    image = np.full((side, side, 3), (200, 60, 40), np.uint8)
+    rng = np.random.default_rng(sum(map(ord, name)))
+    for line in range(5):
+        text = "".join(chr(65 + int(each)) for each in rng.integers(0, 26, 6))
+        cv2.putText(image, text, (8, 40 + 45 * line), cv2.FONT_HERSHEY_DUPLEX, 1.6, (250, 250, 230), 3)
+    return image
+
+
+def shop(rule=RULE, acceptance=UNTUNED.acceptance, **changes):
+    """The photo's own product is the less similar one."""
+    tuning = replace(UNTUNED, verification=rule, acceptance=acceptance)
+    world = World((), tuning=tuning, rules=replace(RULES, **changes))
+    world.detector.scores = (("toys", 0.9),)
+    own, other = (embed(box(each.product_id)) for each in BOXES)
+    for product, vector in zip(BOXES, (own + 0.3 * np.roll(own, 7), 3 * own + other), strict=True):
+        key = f"{product.product_id}-a"
+        world.index.add(key, product, (vector / np.linalg.norm(vector)).astype(np.float32))
+        world.catalog.features[key] = pack(describe(box(product.product_id)))
+    return world
+
+
+SEEN = photo((box("robot box"), 180, 120))
+
+
+async def found(world, **options):
+    answer = await world.scan(SEEN, **options)
+    return answer, [each.products[0].product_id for each in answer.styles]
+
+
+async def test_the_same_print_comes_before_what_only_looks_alike() -> None:
+    _, order = await found(shop(None))
+    assert order == ["rocket box", "robot box"]
+    world = shop()
+    answer, order = await found(world)
+    assert order == ["robot box", "rocket box"]
+    assert world.catalog.compared == [["rocket box-a", "robot box-a"]]
+    assert answer.ranking.proofs.tolist()[::-1] == [1.0, 0.0]
+    assert not answer.missing
+    evidence = to_response(replace(answer, facts=None), "s", world.progress, explain=True).evidence
+    assert [(each.image_id, each.proof) for each in evidence.candidates] == [
+        ("robot box-a", 1.0),
+        ("rocket box-a", 0.0),
+    ]
+    assert "verify" in [each.stage for each in evidence.stages]
+
+
+async def test_a_proven_product_is_surer() -> None:
+    rule = AcceptanceRule(bias=-9.0, similarity=12.0, margin=8.0, threshold=0.5)
+    plain, _ = await found(shop(acceptance=rule))
+    proven, _ = await found(shop(acceptance=rule.model_copy(update={"proof": 5.0})))
+    assert proven.confidence > plain.confidence
+
+
+@pytest.mark.parametrize(("rule", "changes"), [(None, {}), (RULE, {"verify": False})])
+async def test_nothing_is_compared_unless_it_was_tuned_and_is_wanted(rule, changes) -> None:
+    world = shop(rule, **changes)
+    answer, order = await found(world)
+    assert order == ["rocket box", "robot box"]
+    assert (world.catalog.compared, answer.ranking.proofs) == ([], None)
+
+
+async def test_other_categories_and_farther_pictures_are_not_compared() -> None:
+    world = shop(RULE.model_copy(update={"categories": ("bags",)}))
+    answer, order = await found(world)
+    assert order == ["rocket box", "robot box"]
+    assert world.catalog.compared == []
+    assert answer.ranking.proofs.tolist() == [0.0, 0.0]
+    world = shop(RULE.model_copy(update={"candidates": 1}))
+    await found(world)
+    assert world.catalog.compared == [["rocket box-a"]]
+
+
+async def test_pictures_without_features_stay_where_they_are() -> None:
+    world = shop()
+    del world.catalog.features["robot box-a"]
+    answer, order = await found(world)
+    assert order == ["rocket box", "robot box"]
+    assert not answer.missing
+
+
+@pytest.mark.parametrize("broken", ["down", "nonsense"])
+async def test_without_features_candidates_stay_ranked_and_the_answer_says_so(broken) -> None:
+    world = shop()
+    if broken == "down":
+        world.catalog.error = UnavailableError("catalog: no connection")
+    else:
+        world.catalog.features = dict.fromkeys(world.catalog.features, b"nonsense")
+    answer, order = await found(world)
+    assert order == ["rocket box", "robot box"]
+    [missing] = answer.missing
+    assert (missing.part, missing.fallback) == ("catalog", "did not compare prints")
+    assert answer.outcome != "not_in_catalogue"
+
+
+async def test_an_early_end_of_the_scan_leaves_no_unheard_error() -> None:
+    unheard = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    catalog = DictCatalog(error=UnavailableError("catalog: no connection"))
+    verifying = Verifying(catalog, box("robot box"), [TileHit("a", "p", "", "toys", 0.5, b"")], RULE, seconds=60.0)
+    verifying.abandon()
+    await asyncio.wait([verifying._asked])
+    del verifying
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unheard == []
+
+
+def test_proofs_grow_evenly_between_least_and_enough() -> None:
+    assert proofs([0, 8, 24, 40, 150], RULE).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+    assert proofs([], RULE).shape == (0,)
+
+
+def test_what_is_proven_rises_by_its_worth_and_equals_keep_their_order() -> None:
+    plain = by_similarity([0.9, 0.8, 0.8, 0.4])
+    ranking = verified(plain, np.array([0.0, 0.0, 0.5, 1.0], np.float32), RULE)
+    assert ranking.order.tolist() == [2, 0, 1, 3]
+    np.testing.assert_allclose(ranking.distances, [0.1, 0.2, 0.0, 0.2], atol=1e-6)
+    assert ranking.mode == plain.mode
+    same = verified(plain, np.zeros(4, np.float32), RULE)
+    assert same.order.tolist() == plain.order.tolist()
+
+
+def test_features_are_counted_for_each_picture() -> None:
+    shown = describe(box("robot box"))
+    packed = {"own": pack(shown), "other": pack(describe(box("rocket box")))}
+    counts = count_agreeing(shown, packed)
+    assert counts["own"] == len(shown.places)
+    assert counts["other"] < 8 or counts["other"] < counts["own"] / 4
+    with pytest.raises(UnavailableError, match="no local features"):
+        count_agreeing(shown, {"bad": b"?"})
