@@ -25,10 +25,10 @@ from evaluation.figures import draw_acceptance, draw_gains, draw_rerank, draw_vo
 from evaluation.fitting import Judged, accuracy_of, detected, judge, macro_accuracy, probabilities, voted
 from evaluation.metrics import Retrieval
 from evaluation.observing import Observation, Scans, World, observe
-from evaluation.reranking import best_of_each_kind, milliseconds, quality, try_all
+from evaluation.reranking import Ranker, best_of_each_kind, milliseconds, quality, try_all
 from evaluation.stages import Stages
-from evaluation.tune import FALSE_ACCEPTS, accepted_shares, reranker_of
-from services.gateway.ranking import Reranker
+from evaluation.tune import FALSE_ACCEPTS, accepted_shares, ranker_of
+from evaluation.verifying import qualities
 from shiwu.inference.manifest import AcceptanceRule, EmbedderManifest, Tuning, VoteRule, read_manifest
 
 _VOTE_VALUES: Final[Mapping[str, Sequence[float]]] = {
@@ -69,14 +69,15 @@ def main() -> None:
 
 
 def _page(world: World, tuning: Tuning, caption: str, out: Path) -> str:
-    reranker = reranker_of(tuning, world)
+    ranker = ranker_of(tuning, world)
     parts = [
         "# Tuning",
         f"What `python -m evaluation.tune` has chosen for the released embedder, drawn by `python -m evaluation.curves`"
         f" ({caption}). The embedder was not trained, and nothing was fitted, on the products called unseen.",
         _vote(world.votes, tuning.vote, caption, out),
         _rerank(world, tuning, caption, out),
-        _acceptance(world, tuning.acceptance, reranker, caption, out),
+        _verification(world, ranker),
+        _acceptance(world, tuning.acceptance, ranker, caption, out),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -191,8 +192,35 @@ def _cell(quality: Retrieval) -> str:
     return f"{quality.recall_1:.3f} {quality.recall_5:.3f} {quality.mean_average_precision:.3f}"
 
 
-def _acceptance(world: World, rule: AcceptanceRule, reranker: Reranker | None, caption: str, out: Path) -> str:
-    fitted, unseen = judge(world.tuned_on, reranker), judge(world.unseen, reranker)
+def _verification(world: World, ranker: Ranker) -> str:
+    rule = ranker.verification
+    if rule is None:
+        return "## Prints\n\nNot compared: no rule gains without costing some set recall."
+    sets = {**world.tuned_on, **_unseen_names(world.unseen)}
+    rows = [
+        [f"{name} ({len(scans.present)})", *map(_cell, _without_and_with(scans.present, ranker))]
+        for name, scans in sets.items()
+    ]
+    return "\n\n".join(
+        [
+            "## Prints",
+            f"Local features of the {rule.candidates} nearest pictures are compared with the photo's ([how]"
+            f"(../services/gateway/verification.py)): {rule.least} that agree prove nothing, {rule.enough} are worth"
+            f" {rule.weight:g} of cosine similarity. Categories: {', '.join(rule.categories)}. Chosen by mAP where no"
+            " set of photos loses recall@1 or recall@5 beyond half a point.",
+            "Recall@1, recall@5 and mAP of each set, photos in brackets; the last rows are of products that nothing was"
+            " chosen on.",
+            _table(["set", "without", "with"], rows),
+        ]
+    )
+
+
+def _without_and_with(photos: Sequence[Observation], ranker: Ranker) -> list[Retrieval]:
+    return [qualities({"": photos}, way)[""] for way in (Ranker(ranker.reranker), ranker)]
+
+
+def _acceptance(world: World, rule: AcceptanceRule, ranker: Ranker, caption: str, out: Path) -> str:
+    fitted, unseen = judge(world.tuned_on, ranker), judge(world.unseen, ranker)
     bins = reliability(probabilities(unseen, rule), *_outcomes(unseen))
     error = expected_calibration_error(bins)
     fitted_error = expected_calibration_error(reliability(probabilities(fitted, rule), *_outcomes(fitted)))
@@ -204,7 +232,8 @@ def _acceptance(world: World, rule: AcceptanceRule, reranker: Reranker | None, c
         curve = accept_curve(probabilities(judged, rule), right, present, weights)
         curves[name] = (curve, (absent_accepted, rightly))
     draw_acceptance(bins, error, curves, FALSE_ACCEPTS, caption, out / "acceptance.png")
-    signs = {"similarity": rule.similarity, "lead": rule.margin, "hubness": rule.hubness, "agreement": rule.agreement}
+    signs = {"similarity": rule.similarity, "lead": rule.margin, "hubness": rule.hubness}
+    signs |= {"agreement": rule.agreement, "proof": rule.proof}
     weights_said = ", ".join(f"{name} {weight:g}" for name, weight in signs.items() if weight)
     return "\n\n".join(
         [
@@ -226,7 +255,7 @@ def _acceptance(world: World, rule: AcceptanceRule, reranker: Reranker | None, c
             _table(
                 ["set", "photos", "absent accepted", "present answered rightly", "wrongly", "top product right"],
                 [
-                    [name, *_accepted_row(scans, name, rule, reranker)]
+                    [name, *_accepted_row(scans, name, rule, ranker)]
                     for name, scans in {**world.tuned_on, **_unseen_names(world.unseen)}.items()
                 ],
             ),
@@ -234,8 +263,8 @@ def _acceptance(world: World, rule: AcceptanceRule, reranker: Reranker | None, c
     )
 
 
-def _accepted_row(scans: Scans, name: str, rule: AcceptanceRule, reranker: Reranker | None) -> list[str]:
-    judged = judge({name: scans}, reranker)
+def _accepted_row(scans: Scans, name: str, rule: AcceptanceRule, ranker: Ranker) -> list[str]:
+    judged = judge({name: scans}, ranker)
     top = np.mean([each.right for each in judged if each.present])
     return [str(len(scans.present)), *(f"{share:.2f}" for share in accepted_shares(judged, rule)), f"{top:.2f}"]
 

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.observing import Observation, Scans
-from evaluation.reranking import ranked
+from evaluation.reranking import Ranker
 from services.classifier.voting import vote
 from services.gateway.acceptance import Signs, agreement, probability, threshold
-from services.gateway.ranking import Reranker
 from shiwu.inference.manifest import AcceptanceRule, VoteRule
 
 _MIN_FOR_OWN_THRESHOLD: Final = 40
@@ -22,7 +21,9 @@ _FOLDS: Final = 5
 _SEED: Final = 7
 _NOISE: Final = 0.002
 """Of a log loss: what more signs have to gain."""
-_EXTRAS: Final[tuple[tuple[str, ...], ...]] = ((), ("hubness",), ("agreement",), ("hubness", "agreement"))
+_EXTRAS: Final[tuple[tuple[str, ...], ...]] = tuple(
+    extras for count in range(4) for extras in itertools.combinations(("hubness", "agreement", "proof"), count)
+)
 """Signs that acceptance may use beside similarity and lead."""
 
 
@@ -101,17 +102,17 @@ class Judged:
     weight: float = 1.0
 
 
-def judge(sets: Mapping[str, Scans], reranker: Reranker | None) -> list[Judged]:
+def judge(sets: Mapping[str, Scans], ranker: Ranker) -> list[Judged]:
     """The best product of every scan, ranked as the gateway ranks."""
     judged = []
     for name, scans in sets.items():
         observations = [*scans.present, *scans.absent]
-        judged += [_judged(each, name, reranker, 1.0 / len(observations)) for each in observations]
+        judged += [_judged(each, name, ranker, 1.0 / len(observations)) for each in observations]
     return judged
 
 
-def _judged(observation: Observation, source: str, reranker: Reranker | None, weight: float) -> Judged:
-    ranking = ranked(observation, reranker)
+def _judged(observation: Observation, source: str, ranker: Ranker, weight: float) -> Judged:
+    ranking = ranker.rank(observation)
     order = ranking.order.tolist()
     best = observation.products[order[0]]
     similarity = observation.neighbours[order[0]].similarity
@@ -125,6 +126,7 @@ def _judged(observation: Observation, source: str, reranker: Reranker | None, we
         margin=similarity - next(others, similarity),
         hubness=None if ranking.hubness is None else float(ranking.hubness[order[0]]),
         agreement=agreement([observation.products[i] for i in order]),
+        proof=0.0 if ranking.proofs is None else float(ranking.proofs[order[0]]),
     )
     right = observation.present and best == observation.product
     return Judged(source, observation.category, str(observation.product), signs, right, observation.present, weight)
@@ -146,7 +148,8 @@ def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> Acceptance
     gets a threshold of its own.
     """
     known = all(each.signs.hubness is not None for each in judged)
-    choices = [extras for extras in _EXTRAS if known or "hubness" not in extras]
+    proven = any(each.signs.proof > 0.0 for each in judged)
+    choices = [e for e in _EXTRAS if (known or "hubness" not in e) and (proven or "proof" not in e)]
     losses = {extras: _cross_validated(judged, extras) for extras in choices}
     best = min(losses, key=lambda extras: losses[extras])
     rule = _regression(judged, best if losses[best] < losses[()] - _NOISE else ())
@@ -212,6 +215,7 @@ def _regression(judged: Sequence[Judged], extras: tuple[str, ...]) -> Acceptance
         "margin": np.array([each.signs.margin for each in judged]),
         "hubness": attraction - typical,
         "agreement": np.array([each.signs.agreement for each in judged]),
+        "proof": np.array([each.signs.proof for each in judged]),
     }
     used = ["bias", "similarity", "margin", *extras]
     features = np.stack([columns[name] for name in used], axis=1)

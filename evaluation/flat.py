@@ -5,7 +5,8 @@ python -m evaluation.flat [--count N] [--seed S] [--data DIR] [--models DIR] [--
 The products are drawn (evaluation.flat_covers) and the photos are simulated phone shots of them, each cover's one shot
 against all covers. Crops and vectors are made by the services' own code, merchants' pictures as the catalogue takes
 them in. Rows: the cover's true box, the region that a scan looks at first, the one that it chooses in the end, the
-centre, the whole photo; and the first three after a quarter turn of the photo.
+centre, the whole photo; and the first three after a quarter turn of the photo. "+ prints": the same, ranked as scans
+rank by the embedder's tuning, where that compares prints.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ from evaluation.looking import compared
 from evaluation.metrics import Retrieval, interval, rank_of, retrieval
 from evaluation.photo_sets import Entry
 from evaluation.region_fitting import pick
-from evaluation.stages import Stages, read, turned
+from evaluation.stages import Stages, Stocked, read, turned
 from services.gateway.pictures import Picture
-from services.gateway.ports import Box, Vector
-from shiwu.inference.manifest import RegionRule
+from services.gateway.ports import Box
+from services.gateway.ranking import by_similarity
+from services.gateway.verification import proofs, verified
+from shiwu.inference.manifest import RegionRule, VerificationRule
+from shiwu.vision.local_features import agreeing
 
 Vectors = NDArray[np.float32]
 
@@ -64,18 +68,24 @@ async def _measured(options: argparse.Namespace) -> dict[str, Any]:
     stages = Stages(options.models / "detector-lite0", options.models / "embedder-lite0")
     tuning = stages.embedder.manifest.tuning
     products = covers(options.count, options.seed)
-    gallery = np.stack([await stages.stock(_png(each), each.category) for each in tqdm(products, "pictures")])
+    stocked = [await stages.stock(_png(each), each.category) for each in tqdm(products, "pictures")]
+    gallery = np.stack([each.vector for each in stocked])
     looks = _Looks(stages, [_entry(each) for each in products], gallery, tuning.regions if tuning else None)
-    queries: dict[str, list[Any]] = {}
+    queries: dict[str, list[Stocked]] = {}
     shots = flat_shots(products, options.seed, read_backgrounds(options.data))
     for shot in tqdm(shots, "photos", total=len(products)):
         picture = read(shot.photo)
-        vectors = await looks.vectors(shot.cover, picture, shot.box)
-        across = await looks.vectors(shot.cover, turned(picture), _turned_box(shot.box))
-        vectors |= {f"{region}, turned": across[region] for region in _TURNED}
-        for region, vector in vectors.items():
-            queries.setdefault(region, []).append(vector)
-    rows = {region: _row(np.stack(vectors), gallery, products) for region, vectors in queries.items()}
+        seen = await looks.seen(shot.cover, picture, shot.box)
+        across = await looks.seen(shot.cover, turned(picture), _turned_box(shot.box))
+        seen |= {f"{region}, turned": across[region] for region in _TURNED}
+        for region, query in seen.items():
+            queries.setdefault(region, []).append(query)
+    rule = tuning.verification if tuning else None
+    rows = {}
+    for region, own in tqdm(queries.items(), "rows"):
+        rows[region] = _row(own, stocked, products, None)
+        if rule is not None:
+            rows[f"{region} + prints"] = _row(own, stocked, products, rule)
     return {"model": stages.embedder.model.id, "count": len(products), "seed": options.seed, "rows": rows}
 
 
@@ -88,25 +98,36 @@ class _Looks:
     gallery: Vectors
     rule: RegionRule | None
 
-    async def vectors(self, cover: Cover, picture: Picture, exact: Box) -> dict[str, Vector]:
-        """Of every region that is compared. exact: where the cover is."""
+    async def seen(self, cover: Cover, picture: Picture, exact: Box) -> dict[str, Stocked]:
+        """Every region that is compared. exact: where the cover is."""
         look = await self.stages.look(picture)
         looked = compared("flat", _entry(cover), look, self.entries, self.gallery)
         taken = (pick(looked, self.rule) or 0) if self.rule else 0
         [own] = await self.stages.embed(picture, [exact])
-        by_kind = {region.kind: vector for region, vector in zip(look.regions, look.vectors, strict=True)}
-        chosen = {"first region": look.vectors[0], "chosen region": look.vectors[taken]}
-        return {"exact box": own, **chosen, "centre": by_kind["centre"], "whole": by_kind["whole"]}
+        parts = [
+            Stocked(vector, self.stages.describe(picture, region.box))
+            for region, vector in zip(look.regions, look.vectors, strict=True)
+        ]
+        by_kind = {region.kind: part for region, part in zip(look.regions, parts, strict=True)}
+        chosen = {"first region": parts[0], "chosen region": parts[taken]}
+        exactly = Stocked(own, self.stages.describe(picture, exact))
+        return {"exact box": exactly, **chosen, "centre": by_kind["centre"], "whole": by_kind["whole"]}
 
 
 def _entry(cover: Cover) -> Entry:
     return Entry(cover.product_id, cover.product_id, cover.family, cover.category, lambda: _png(cover))
 
 
-def _row(queries: Vectors, gallery: Vectors, products: Sequence[Cover]) -> dict[str, Any]:
+def _row(
+    queries: Sequence[Stocked], stocked: Sequence[Stocked], products: Sequence[Cover], rule: VerificationRule | None
+) -> dict[str, Any]:
     names = np.array([each.product_id for each in products])
-    order = np.argsort(-(queries @ gallery.T), axis=1, kind="stable")
-    ranks = [rank_of(product, names[row].tolist()) for product, row in zip(names, order, strict=True)]
+    similarities = np.stack([each.vector for each in queries]) @ np.stack([each.vector for each in stocked]).T
+    ranks = []
+    for query, product, row in zip(queries, names, similarities, strict=True):
+        nearest = np.argsort(-row, kind="stable")
+        order = nearest if rule is None else nearest[_by_prints(query, nearest, row, stocked, products, rule)]
+        ranks.append(rank_of(product, names[order].tolist()))
     by_family = {
         varies: round(float(np.mean([rank == 1 for rank, each in _pairs(ranks, products) if each.varies == varies])), 4)
         for varies in sorted({each.varies for each in products})
@@ -114,6 +135,22 @@ def _row(queries: Vectors, gallery: Vectors, products: Sequence[Cover]) -> dict[
     quality: Retrieval = retrieval(ranks)
     ends = interval([rank == 1 for rank in ranks])
     return quality.as_json() | {"recall@1_interval": [round(end, 4) for end in ends], "recall@1_by_family": by_family}
+
+
+def _by_prints(
+    query: Stocked,
+    nearest: NDArray[np.intp],
+    similarities: NDArray[np.float32],
+    stocked: Sequence[Stocked],
+    products: Sequence[Cover],
+    rule: VerificationRule,
+) -> NDArray[np.intp]:
+    """The order of the nearest, as a scan makes it."""
+    counts = [0] * len(nearest)
+    for place, i in enumerate(nearest[: rule.candidates].tolist()):
+        if products[i].category in rule.categories:
+            counts[place] = agreeing(query.local_features, stocked[i].local_features)
+    return verified(by_similarity(similarities[nearest].tolist()), proofs(counts, rule), rule).order
 
 
 def _pairs(ranks: Sequence[int | None], products: Sequence[Cover]) -> list[tuple[int | None, Cover]]:

@@ -77,7 +77,7 @@ class Looker:
 
     async def _stock(self, entry: Entry) -> NDArray[np.float32]:
         if entry.name not in self._stocked:
-            self._stocked[entry.name] = await self._stages.stock(entry.read(), entry.category)
+            self._stocked[entry.name] = (await self._stages.stock(entry.read(), entry.category)).vector
         return self._stocked[entry.name]
 
 

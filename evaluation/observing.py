@@ -14,13 +14,16 @@ from tqdm import tqdm
 from evaluation.looking import compared
 from evaluation.photo_sets import entry_of, every_second_style
 from evaluation.region_fitting import pick
-from evaluation.stages import Look, Stages, read
+from evaluation.stages import Look, Stages, Stocked, read
 from offline.training.embedder.split import DATASETS, Split, split_items
 from offline.training.items import Item, load_items
 from services.classifier.voting import Neighbour
 from shiwu.inference.manifest import DomainMeans, RegionRule
+from shiwu.vision.local_features import LocalFeatures, agreeing
 
 _CANDIDATES: Final = 100
+COMPARED: Final = 20
+"""Nearest pictures whose local features are compared with the photo's."""
 _PER_LABEL: Final = 40
 _SEED: Final = 7
 
@@ -36,6 +39,10 @@ class Shown:
     vector: NDArray[np.float32]
     stocked: NDArray[np.float32]
     """Its vector in a catalogue: merchants' pictures are cropped in another way than photos."""
+    local_features: Sequence[LocalFeatures] = ()
+    """Of the crop, or of each part that a scan may search for."""
+    stocked_features: LocalFeatures | None = None
+    """In a catalogue."""
     look: Look | None = None
     """All parts of it that a scan may search for; the vector is that of the first."""
 
@@ -46,7 +53,8 @@ class Observation:
 
     source: the set that the photo is of. detector: category and score. gallery: the vectors of the whole catalogue,
     (m, dimension); rows: those of the neighbours in it, (n,). own_row: the photo's own, where it is a picture of the
-    catalogue itself and was left out. present: whether its product was in the catalogue.
+    catalogue itself and was left out. present: whether its product was in the catalogue. agreeing: how many local
+    features of the first neighbours agree with the photo's.
     """
 
     source: str
@@ -60,6 +68,7 @@ class Observation:
     rows: NDArray[np.intp]
     own_row: int | None = None
     present: bool = True
+    agreeing: Sequence[int] = ()
 
     @property
     def vectors(self) -> Vectors:
@@ -77,6 +86,7 @@ class Catalogue:
     rows: Mapping[Path, int]
     products: NDArray[np.str_]
     """A product's id, or the picture's own path; shape (n,)."""
+    local_features: Sequence[LocalFeatures | None]
     regions: RegionRule | None = None
 
     @classmethod
@@ -89,6 +99,7 @@ class Catalogue:
             np.stack([each.stocked for each in shown]),
             {item.path: row for row, item in enumerate(items)},
             np.array([item.product_id or str(item.path) for item in items]),
+            [each.stocked_features for each in shown],
             regions,
         )
 
@@ -104,7 +115,8 @@ class Catalogue:
             kept[own] = False
         if not present and shown.item.product_id is not None:
             kept &= self.products != shown.item.product_id
-        vector = self._searched(shown, kept)
+        part = self._searched(shown, kept)
+        vector = shown.look.vectors[part] if shown.look else shown.vector
         similarities = self.vectors @ vector
         order = np.argsort(-similarities, kind="stable")
         rows = order[kept[order]][:_CANDIDATES]
@@ -123,16 +135,22 @@ class Catalogue:
             rows=rows,
             own_row=own,
             present=present,
+            agreeing=self._agreeing(shown, part, rows[:COMPARED].tolist()),
         )
 
-    def _searched(self, shown: Shown, kept: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """The vector of the part of the photo that a scan chooses among the pictures that are `kept`."""
+    def _agreeing(self, shown: Shown, part: int, rows: Sequence[int]) -> list[int]:
+        if not shown.local_features:
+            return [0] * len(rows)
+        pictures = [self.local_features[row] for row in rows]
+        return [agreeing(shown.local_features[part], each) if each is not None else 0 for each in pictures]
+
+    def _searched(self, shown: Shown, kept: NDArray[np.bool_]) -> int:
+        """Which part of the photo a scan chooses among the pictures that are `kept`."""
         if self.regions is None or shown.look is None:
-            return shown.vector
+            return 0
         stock = [entry_of(self.items[i]) for i in np.flatnonzero(kept).tolist()]
         looked = compared(self.name, entry_of(shown.item), shown.look, stock, self.vectors[kept])
-        vector: NDArray[np.float32] = shown.look.vectors[pick(looked, self.regions) or 0]
-        return vector
+        return pick(looked, self.regions) or 0
 
 
 @dataclass(frozen=True)
@@ -236,17 +254,22 @@ async def _seen(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]
     for item in tqdm(items, what, unit="picture"):
         data = item.path.read_bytes()
         view = await stages.see(data)
-        stocked = view.vector if item.role == "photo" else await stages.stock(data, item.category)
-        shown.append(Shown(item, view.categories, view.vector, stocked))
+        own = Stocked(view.vector, view.local_features)
+        stocked = own if item.role == "photo" else await stages.stock(data, item.category)
+        features = ([view.local_features], stocked.local_features)
+        shown.append(Shown(item, view.categories, view.vector, stocked.vector, *features))
     return shown
 
 
 async def _looked_at(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]:
     shown = []
     for item in tqdm(items, what, unit="picture"):
-        look = await stages.look(read(item.path.read_bytes()))
+        picture = read(item.path.read_bytes())
+        look = await stages.look(picture)
         found = look.regions[0].found
-        shown.append(Shown(item, found.categories if found else (), look.vectors[0], look.vectors[0], look))
+        features = [stages.describe(picture, region.box) for region in look.regions]
+        categories = found.categories if found else ()
+        shown.append(Shown(item, categories, look.vectors[0], look.vectors[0], features, look=look))
     return shown
 
 

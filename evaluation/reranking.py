@@ -19,7 +19,15 @@ from services.gateway.k_reciprocal import KReciprocal
 from services.gateway.query_bank import QueryBank, corrected, hubness
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import Ranking, Reranker, by_distance, by_similarity
-from shiwu.inference.manifest import DomainMeans, KReciprocalRule, QueryBankRule, QueryExpansionRule, RerankRule
+from services.gateway.verification import proofs, verified
+from shiwu.inference.manifest import (
+    DomainMeans,
+    KReciprocalRule,
+    QueryBankRule,
+    QueryExpansionRule,
+    RerankRule,
+    VerificationRule,
+)
 
 NOISE: Final = 0.005
 LISTS: Final = "neighbour-lists"
@@ -110,10 +118,27 @@ def similarity_ranking(observation: Observation) -> Ranking:
     return by_similarity([neighbour.similarity for neighbour in observation.neighbours])
 
 
-def ranked(observation: Observation, reranker: Reranker | None) -> Ranking:
-    """As the gateway ranks."""
-    plain = similarity_ranking(observation)
-    return plain if reranker is None else reranker.rank(observation.vector, observation.vectors, plain)
+@dataclass(frozen=True)
+class Ranker:
+    """Ranks as the gateway does. reranker and verification: None: without."""
+
+    reranker: Reranker | None = None
+    verification: VerificationRule | None = None
+
+    def rank(self, observation: Observation) -> Ranking:
+        """The candidates of one photo."""
+        ranking = similarity_ranking(observation)
+        if self.reranker is not None:
+            ranking = self.reranker.rank(observation.vector, observation.vectors, ranking)
+        return ranking if self.verification is None else _verified(observation, ranking, self.verification)
+
+
+def _verified(observation: Observation, ranking: Ranking, rule: VerificationRule) -> Ranking:
+    counts = [
+        observation.agreeing[i] if i < rule.candidates and neighbour.category in rule.categories else 0
+        for i, neighbour in enumerate(observation.neighbours)
+    ]
+    return verified(ranking, proofs(counts, rule), rule)
 
 
 def _nothing() -> Way:
@@ -125,8 +150,10 @@ def _as_found(observation: Observation) -> Sequence[int]:
 
 
 def _served(reranker: Reranker, parameters: str, rule: RerankRule, order: Order | None = None) -> Way:
+    ranker = Ranker(reranker)
+
     def whole(observation: Observation) -> Sequence[int]:
-        return [int(i) for i in ranked(observation, reranker).order]
+        return [int(i) for i in ranker.rank(observation).order]
 
     return Way(reranker.mode, parameters, rule, whole, order or whole)
 

@@ -43,6 +43,7 @@ from shiwu.inference.manifest import (
 )
 from shiwu.inference.opening import open_model
 from shiwu.vision.decode import Limits, decode
+from shiwu.vision.local_features import LocalFeatures, describe
 from shiwu.vision.resize import Image, shrunk
 from shiwu.wire import pictures as stocking
 from shiwu.wire.models import EmbeddingModel, FoundObject
@@ -110,6 +111,7 @@ class View:
 
     categories: Sequence[tuple[str, float]]
     vector: Vector
+    local_features: LocalFeatures
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,14 @@ class Look:
     """The one that it looks at first at the front."""
     vectors: NDArray[np.float32]
     """(n, dimension)."""
+
+
+@dataclass(frozen=True)
+class Stocked:
+    """A merchant's picture as the catalogue keeps it."""
+
+    vector: Vector
+    local_features: LocalFeatures
 
 
 class Stages:
@@ -134,7 +144,8 @@ class Stages:
         picture = read(data)
         choice = await self.choose(picture)
         vectors = await self.embed(picture, [choice.box])
-        return View(choice.main.categories if choice.main else (), vectors[0])
+        categories = choice.main.categories if choice.main else ()
+        return View(categories, vectors[0], self.describe(picture, choice.box))
 
     async def look(self, picture: Picture) -> Look:
         """All parts of a picture that a scan may search for."""
@@ -149,11 +160,18 @@ class Stages:
 
     async def embed(self, picture: Picture, boxes: Sequence[Box]) -> Sequence[Vector]:
         """The vector of each box."""
-        model = self.embedder.model
-        crops = [cropped(picture.pixels, box, margin=model.crop_margin, size=model.input_size) for box in boxes]
-        return await self.embedder.embed(crops, model, seconds=60)
+        crops = [self._crop(picture, box) for box in boxes]
+        return await self.embedder.embed(crops, self.embedder.model, seconds=60)
 
-    async def stock(self, data: bytes, category: str | None) -> Vector:
+    def describe(self, picture: Picture, box: Box) -> LocalFeatures:
+        """The local features of a box, which a scan compares with those of catalogue pictures."""
+        return describe(self._crop(picture, box))
+
+    def _crop(self, picture: Picture, box: Box) -> Image:
+        model = self.embedder.model
+        return cropped(picture.pixels, box, margin=model.crop_margin, size=model.input_size)
+
+    async def stock(self, data: bytes, category: str | None) -> Stocked:
         """A merchant's picture as the catalogue takes it in: cropped to the thing of the product's category."""
         pixels = stocking.from_file(data, Limits()).photo.pixels
         detection = await self.detector.detect(shrunk(pixels, _DETECTOR_SIZE), seconds=60)
@@ -161,7 +179,8 @@ class Stages:
         how = self.embedder.model
         model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size, how.dimension)
         crop = stocking.crop_for(pixels, stocking.main_product(objects, category or ""), model)
-        return (await self.embedder.embed([crop], how, seconds=60))[0]
+        [vector] = await self.embedder.embed([crop], how, seconds=60)
+        return Stocked(vector, describe(crop))
 
 
 class LocalIndex:

@@ -4,10 +4,10 @@ python -m evaluation.tune --data DIR [--write]
 
 Which part of a photo is searched for is fitted to photos of every second style of every set (evaluation.photo_sets).
 The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
-categories, training pictures with a category. Re-ranking and acceptance are fitted to photos of every second product
-that the embedder was never trained on, against the catalogue's side of all such products and against all merchants'
-pictures, and to new photos of products that it knows. The other products stay unseen; what was chosen is shown on them,
-too. The bank of past queries is made of training photos, none of which is measured.
+categories, training pictures with a category. Re-ranking, the comparison of prints and acceptance are fitted to photos
+of every second product that the embedder was never trained on, against the catalogue's side of all such products and
+against all merchants' pictures, and to new photos of products that it knows. The other products stay unseen; what was
+chosen is shown on them, too. The bank of past queries is made of training photos, none of which is measured.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ from evaluation.fitting import (
     voted,
 )
 from evaluation.looking import Looker
+from evaluation.metrics import Retrieval
 from evaluation.observing import Observation, Scans, World, observe
 from evaluation.photo_sets import tuning_sets
 from evaluation.region_fitting import fit_regions
-from evaluation.reranking import Tried, best_of_each_kind, choose, quality, ranked, try_all
+from evaluation.reranking import Ranker, Tried, best_of_each_kind, choose, quality, try_all
 from evaluation.stages import Stages
+from evaluation.verifying import fit_verification
 from services.gateway.k_reciprocal import KReciprocal
 from services.gateway.query_bank import QueryBank
 from services.gateway.query_expansion import QueryExpansion
@@ -49,6 +51,7 @@ from shiwu.inference.manifest import (
     EmbedderManifest,
     RegionRule,
     Tuning,
+    VerificationRule,
     VoteRule,
     read_manifest,
     write_manifest,
@@ -95,12 +98,18 @@ def tuned(world: World, console: Console) -> Tuning:
     rule = _vote(console, world.votes)
     chosen = _rerank(console, world)
     tuning = Tuning(vote=rule, rerank=chosen.way.rule, acceptance=_ANY_RULE, domains=world.means, regions=world.regions)
-    reranker = reranker_of(tuning, world)
-    _unseen(console, world, reranker)
-    return tuning.model_copy(update={"acceptance": _acceptance(console, world, reranker)})
+    tuning = tuning.model_copy(update={"verification": _verification(console, world, reranker_of(tuning, world))})
+    ranker = ranker_of(tuning, world)
+    _unseen(console, world, ranker)
+    return tuning.model_copy(update={"acceptance": _acceptance(console, world, ranker)})
 
 
 _ANY_RULE: Final = AcceptanceRule(bias=0.0, similarity=0.0, margin=0.0, threshold=1.0)
+
+
+def ranker_of(tuning: Tuning, world: World) -> Ranker:
+    """How the gateway would rank."""
+    return Ranker(reranker_of(tuning, world), tuning.verification)
 
 
 def reranker_of(tuning: Tuning, world: World) -> Reranker | None:
@@ -155,38 +164,50 @@ def _rerank(console: Console, world: World) -> Tried:
             each.way.parameters,
             "no" if each.costs_nothing(tried[0]) else "yes",
             f"{each.mean_average_precision:.4f}",
-            *(f"{q.recall_1:.3f} {q.recall_5:.3f} {q.mean_average_precision:.3f}" for q in each.qualities.values()),
+            *map(_numbers, each.qualities.values()),
         )
     console.print(table)
     return chosen
 
 
-def _unseen(console: Console, world: World, reranker: Reranker | None) -> None:
+def _verification(console: Console, world: World, reranker: Reranker | None) -> VerificationRule | None:
+    fit = fit_verification({name: scans.present for name, scans in world.tuned_on.items()}, reranker)
+    table = Table("photos", "without: R@1 R@5 mAP", "with", title=f"prints: {fit.rule}", title_justify="left")
+    for name in fit.before:
+        table.add_row(name, *map(_numbers, (fit.before[name], fit.after[name])))
+    console.print(table)
+    return fit.rule
+
+
+def _numbers(q: Retrieval) -> str:
+    return f"{q.recall_1:.3f} {q.recall_5:.3f} {q.mean_average_precision:.3f}"
+
+
+def _unseen(console: Console, world: World, ranker: Ranker) -> None:
     table = Table("unseen products", "photos", "none: R@1 R@5 mAP", "as chosen", title_justify="left")
     for name, scans in world.unseen.items():
         before = quality(scans.present, lambda each: range(len(each.rows)))
-        after = quality(scans.present, lambda each: ranked(each, reranker).order.tolist())
-        numbers = [f"{q.recall_1:.3f} {q.recall_5:.3f} {q.mean_average_precision:.3f}" for q in (before, after)]
-        table.add_row(name, str(len(scans.present)), *numbers)
+        after = quality(scans.present, lambda each: ranker.rank(each).order.tolist())
+        table.add_row(name, str(len(scans.present)), *map(_numbers, (before, after)))
     console.print(table)
 
 
-def _acceptance(console: Console, world: World, reranker: Reranker | None) -> AcceptanceRule:
-    fit = fit_acceptance(judge(world.tuned_on, reranker), FALSE_ACCEPTS)
+def _acceptance(console: Console, world: World, ranker: Ranker) -> AcceptanceRule:
+    fit = fit_acceptance(judge(world.tuned_on, ranker), FALSE_ACCEPTS)
     table = Table("signs", "log loss", title=f"acceptance: {fit.rule}", title_justify="left")
     for name, loss in fit.losses.items():
         table.add_row(name, f"{loss:.4f}")
     console.print(table)
     for title, sets in (("tuned on", world.tuned_on), ("unseen", world.unseen)):
-        console.print(accepted_table(title, sets, reranker, fit.rule))
+        console.print(accepted_table(title, sets, ranker, fit.rule))
     return fit.rule
 
 
-def accepted_table(title: str, sets: Mapping[str, Scans], reranker: Reranker | None, rule: AcceptanceRule) -> Table:
+def accepted_table(title: str, sets: Mapping[str, Scans], ranker: Ranker, rule: AcceptanceRule) -> Table:
     """What is accepted in each set, and rightly so."""
     table = Table(title, "photos", "absent accepted", "present answered rightly", "wrongly", title_justify="left")
     for name, scans in sets.items():
-        absent, right, wrong = accepted_shares(judge({name: scans}, reranker), rule)
+        absent, right, wrong = accepted_shares(judge({name: scans}, ranker), rule)
         table.add_row(name, str(len(scans.present)), f"{absent:.3f}", f"{right:.3f}", f"{wrong:.3f}")
     return table
 

@@ -19,6 +19,7 @@ from evaluation.fitting import (
     voted,
 )
 from evaluation.observing import Scans
+from evaluation.reranking import Ranker
 from evaluation.tune import accepted_shares
 from services.gateway.acceptance import Signs
 from services.gateway.query_bank import QueryBank
@@ -45,13 +46,13 @@ def test_the_best_product_is_judged_as_the_gateway_ranks_it():
     gallery = unit(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
     query = unit(np.array([0.8, 0.6, 0.1]))
     scans = {"set": Scans([of_vectors(query, gallery, 1)], [of_vectors(query, gallery, 0, present=False)])}
-    plain = judge(scans, None)
+    plain = judge(scans, Ranker())
     assert [(each.right, each.present, each.weight) for each in plain] == [(False, True, 0.5), (False, False, 0.5)]
     assert plain[0].signs.similarity == pytest.approx(float(query[0]))
     assert plain[0].signs.margin == pytest.approx(float(query[0] - query[1]))
     assert (plain[0].signs.hubness, plain[0].signs.agreement) == (None, pytest.approx(1 / 3))
     # Past queries lie where product 0 is: with the bank product 1 comes first, though it is less similar.
-    banked = judge(scans, QueryBank(QueryBankRule(neighbours=1, weight=1.0), gallery[:1]))
+    banked = judge(scans, Ranker(QueryBank(QueryBankRule(neighbours=1, weight=1.0), gallery[:1])))
     assert banked[0].right
     assert banked[0].signs.margin == pytest.approx(float(query[1] - query[0]))
     assert banked[0].signs.hubness == pytest.approx(0.0)

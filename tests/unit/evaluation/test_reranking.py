@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.metrics import Retrieval
 from evaluation.neighbour_lists import NeighbourLists, order
-from evaluation.reranking import LISTS, Tried, Way, best_of_each_kind, choose, milliseconds, ranked, try_all
+from evaluation.reranking import LISTS, Ranker, Tried, Way, best_of_each_kind, choose, milliseconds, try_all
 from services.gateway.query_bank import QueryBank
 from shiwu.inference.manifest import DomainMeans, QueryBankRule
 from tests.unit.evaluation.observations import of_vectors, unit
@@ -110,5 +110,5 @@ def test_the_order_is_the_gateways(hubs):
     reranker = QueryBank(QueryBankRule(neighbours=5, weight=0.1), bank)
     way = next(each.way for each in try_all(sets, bank, means) if each.way.rule == reranker.rule)
     for observation in sets["set"][:5]:
-        assert list(way.order(observation)) == ranked(observation, reranker).order.tolist()
+        assert list(way.order(observation)) == Ranker(reranker).rank(observation).order.tolist()
     assert milliseconds(sets["set"][:3], way) >= 0.0
