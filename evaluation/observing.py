@@ -22,7 +22,7 @@ from shiwu.inference.manifest import DomainMeans, RegionRule
 from shiwu.vision.local_features import LocalFeatures, agreeing
 
 _CANDIDATES: Final = 100
-COMPARED: Final = 20
+COMPARED: Final = 10
 """Nearest pictures whose local features are compared with the photo's."""
 _PER_LABEL: Final = 40
 _SEED: Final = 7

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from evaluation.metrics import Retrieval
-from evaluation.observing import Observation
+from evaluation.observing import COMPARED, Observation
 from evaluation.reranking import NOISE, Ranker, Sets, quality
 from services.gateway.ranking import Reranker
 from shiwu.inference.manifest import VerificationRule
@@ -50,8 +50,8 @@ def qualities(sets: Sets, ranker: Ranker) -> dict[str, Retrieval]:
 
 
 def _grid() -> Iterator[VerificationRule]:
-    for candidates, least, enough, weight in itertools.product((10, 20), (6, 8, 12), (20, 40, 80), (0.1, 0.2, 0.4)):
-        yield VerificationRule(categories=_PRINTED, candidates=candidates, least=least, enough=enough, weight=weight)
+    for least, enough, weight in itertools.product((6, 8, 12), (20, 40, 80), (0.1, 0.2, 0.4)):
+        yield VerificationRule(categories=_PRINTED, candidates=COMPARED, least=least, enough=enough, weight=weight)
 
 
 def _unharmed(sets: Sets, reranker: Reranker | None, rule: VerificationRule) -> tuple[str, ...]:

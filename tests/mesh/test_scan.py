@@ -61,8 +61,8 @@ def test_the_merchants_own_picture_is_matched(demo: DemoMesh) -> None:
     )
     # The catalogue keeps the picture's local features, and the scan compares them.
     assert "verify" in {stage.stage for stage in evidence.stages}
-    assert evidence.candidates[0].proof == 1.0
-    assert all(each.proof < 1.0 for each in evidence.candidates if each.product_id != "basketball")
+    proofs = {each.product_id: each.proof for each in evidence.candidates}
+    assert proofs.pop("basketball") > 0.3 > max(proofs.values())
     assert answer.versions.detector.startswith("detector-lite0@")
     assert answer.versions.embedder.startswith("embedder-lite0@")
 
