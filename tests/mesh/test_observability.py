@@ -59,6 +59,7 @@ def prometheus(
         eventually(lambda: finite(server, "shiwu_canary_last_success_timestamp_seconds"))
         eventually(lambda: finite(server, "rate(shiwu_canary_scan_seconds_count[1m]) > 0"))
         eventually(lambda: finite(server, "shiwu:scan_slow:ratio_rate3d"))
+        eventually(lambda: finite(server, "min(count_over_time(up[1m])) > 1"))  # a rate needs two samples
         yield server
 
 
