@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, create_engine, event, make_url, text
@@ -116,7 +117,7 @@ def _engine(url: str, connections: int) -> AsyncEngine:
             pool_size=connections,
             max_overflow=0,
             pool_timeout=_BUSY_SECONDS,
-            connect_args={"timeout": _BUSY_SECONDS},
+            connect_args={"timeout": _BUSY_SECONDS, "factory": _SqliteConnection},
         )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -133,6 +134,19 @@ def _engine(url: str, connections: int) -> AsyncEngine:
             "options": f"-c statement_timeout={4 * _BUSY_SECONDS}s -c lock_timeout={_BUSY_SECONDS}s -c timezone=UTC",
         },
     )
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """Ends its transaction when it is closed.
+
+    A statement that is cancelled closes its connection while a cursor is still held; sqlite3 then keeps the transaction
+    open, and every other writer out, until the garbage collector finds the cursor.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.ProgrammingError):  # it is closed already
+            self.rollback()
+        super().close()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -157,3 +157,19 @@ def test_other_databases_are_refused_without_naming_passwords(url, tmp_path):
     assert process.returncode == 2
     assert "CATALOG_DATABASE_URL: " in output
     assert "sqlite+aiosqlite:///" in output
+
+
+async def test_writers_that_are_cancelled_keep_nobody_out(store):
+    """Wherever they are when it happens; what they hold on to is kept here, so that no garbage collector helps."""
+    ended = []
+    for i in range(120):
+        products = [Product(f"p{i}-{j}", "t", "shoes") for j in range(2)]
+        writers = [asyncio.create_task(store.write(Batch(products=(product,)))) for product in products]
+        await asyncio.sleep(i / 30_000)
+        for writer in writers:
+            writer.cancel()
+        ended += await asyncio.gather(*writers, return_exceptions=True)
+        async with asyncio.timeout(3):
+            await store.write(Batch(products=(Product("last", f"{i}", "shoes"),)))
+    assert any(isinstance(each, asyncio.CancelledError) for each in ended)
+    assert (await store.get_product("last")).title == "119"
