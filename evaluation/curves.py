@@ -232,8 +232,7 @@ def _acceptance(world: World, rule: AcceptanceRule, ranker: Ranker, caption: str
         curve = accept_curve(probabilities(judged, rule), right, present, weights)
         curves[name] = (curve, (absent_accepted, rightly))
     draw_acceptance(bins, error, curves, FALSE_ACCEPTS, caption, out / "acceptance.png")
-    signs = {"similarity": rule.similarity, "lead": rule.margin, "hubness": rule.hubness}
-    signs |= {"agreement": rule.agreement, "proof": rule.proof}
+    signs = {"similarity": rule.similarity, "lead": rule.margin, "hubness": rule.hubness, "agreement": rule.agreement}
     weights_said = ", ".join(f"{name} {weight:g}" for name, weight in signs.items() if weight)
     return "\n\n".join(
         [

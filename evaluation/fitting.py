@@ -21,9 +21,7 @@ _FOLDS: Final = 5
 _SEED: Final = 7
 _NOISE: Final = 0.002
 """Of a log loss: what more signs have to gain."""
-_EXTRAS: Final[tuple[tuple[str, ...], ...]] = tuple(
-    extras for count in range(4) for extras in itertools.combinations(("hubness", "agreement", "proof"), count)
-)
+_EXTRAS: Final[tuple[tuple[str, ...], ...]] = ((), ("hubness",), ("agreement",), ("hubness", "agreement"))
 """Signs that acceptance may use beside similarity and lead."""
 
 
@@ -126,7 +124,6 @@ def _judged(observation: Observation, source: str, ranker: Ranker, weight: float
         margin=similarity - next(others, similarity),
         hubness=None if ranking.hubness is None else float(ranking.hubness[order[0]]),
         agreement=agreement([observation.products[i] for i in order]),
-        proof=0.0 if ranking.proofs is None else float(ranking.proofs[order[0]]),
     )
     right = observation.present and best == observation.product
     return Judged(source, observation.category, str(observation.product), signs, right, observation.present, weight)
@@ -148,8 +145,7 @@ def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> Acceptance
     gets a threshold of its own.
     """
     known = all(each.signs.hubness is not None for each in judged)
-    proven = any(each.signs.proof > 0.0 for each in judged)
-    choices = [e for e in _EXTRAS if (known or "hubness" not in e) and (proven or "proof" not in e)]
+    choices = [extras for extras in _EXTRAS if known or "hubness" not in extras]
     losses = {extras: _cross_validated(judged, extras) for extras in choices}
     best = min(losses, key=lambda extras: losses[extras])
     rule = _regression(judged, best if losses[best] < losses[()] - _NOISE else ())
@@ -215,7 +211,6 @@ def _regression(judged: Sequence[Judged], extras: tuple[str, ...]) -> Acceptance
         "margin": np.array([each.signs.margin for each in judged]),
         "hubness": attraction - typical,
         "agreement": np.array([each.signs.agreement for each in judged]),
-        "proof": np.array([each.signs.proof for each in judged]),
     }
     used = ["bias", "similarity", "margin", *extras]
     features = np.stack([columns[name] for name in used], axis=1)

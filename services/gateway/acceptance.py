@@ -8,9 +8,7 @@ validation data:
   where two merchants sell one design, none leads, and the confidence says that it may be either. It is negative where
   re-ranking preferred a less similar picture;
 - hubness: how near its best picture is to photos of anything (query_bank.py), where a bank is in use;
-- agreement: the share of the five best-ranked pictures that are of it;
-- proof: how surely its best picture shows the same print as the photo (verification.py); 0 where prints were not
-  compared.
+- agreement: the share of the five best-ranked pictures that are of it.
 """
 
 from __future__ import annotations
@@ -35,7 +33,6 @@ class Signs:
     hubness: float | None
     """None where no bank is in use."""
     agreement: float
-    proof: float = 0.0
 
 
 _AGREEING: Final = 5
@@ -52,8 +49,7 @@ def agreement(products: Sequence[str]) -> float:
 
 def probability(signs: Signs, rule: AcceptanceRule) -> float:
     """How likely the best product is the right one, 0 to 1."""
-    z = rule.bias + rule.similarity * signs.similarity + rule.margin * signs.margin
-    z += rule.agreement * signs.agreement + rule.proof * signs.proof
+    z = rule.bias + rule.similarity * signs.similarity + rule.margin * signs.margin + rule.agreement * signs.agreement
     if signs.hubness is not None:
         z += rule.hubness * (signs.hubness - rule.typical_hubness)
     return 1.0 / (1.0 + math.exp(-z)) if z >= 0.0 else math.exp(z) / (1.0 + math.exp(z))

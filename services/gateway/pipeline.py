@@ -192,13 +192,12 @@ class Scanner(Generic[F]):
             if _search_is_lossy(progress):
                 margin = min(margin, 0.0)
             rule = self._tunings.of(found.model.id).acceptance
-            order, hubness, proven = answer.ranking.order.tolist(), answer.ranking.hubness, answer.ranking.proofs
+            order, hubness = answer.ranking.order.tolist(), answer.ranking.hubness
             signs = Signs(
                 best.similarity,
                 margin,
                 None if hubness is None else float(hubness[order[0]]),
                 agreement([answer.candidates[i].product_id for i in order]),
-                0.0 if proven is None else float(proven[order[0]]),
             )
             answer.confidence = probability(signs, rule)
             limit = threshold(best.category, rule)

@@ -116,7 +116,6 @@ class AcceptanceRule(_Frozen):
     typical_hubness: float = 0.0
     """Hubness counts from here, so that where it is not known it does not count."""
     agreement: float = 0.0
-    proof: float = 0.0
     threshold: float = Field(ge=0.0, le=1.0)
     """The probability from which on a product is accepted."""
     thresholds: dict[str, float] = {}

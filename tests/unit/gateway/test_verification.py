@@ -15,7 +15,7 @@ from services.gateway.ranking import by_similarity
 from services.gateway.tuning import UNTUNED
 from services.gateway.verification import Verifying, count_agreeing, proofs, verified
 from shiwu.chassis.errors import UnavailableError
-from shiwu.inference.manifest import AcceptanceRule, VerificationRule
+from shiwu.inference.manifest import VerificationRule
 from shiwu.vision.local_features import describe, pack
 from tests.unit.gateway.world import RULES, DictCatalog, Product, TileHit, World, embed, photo
 
@@ -33,10 +33,9 @@ def box(name, side=240):
     return image
 
 
-def shop(rule=RULE, acceptance=UNTUNED.acceptance, **changes):
+def shop(rule=RULE, **changes):
     """The photo's own product is the less similar one."""
-    tuning = replace(UNTUNED, verification=rule, acceptance=acceptance)
-    world = World((), tuning=tuning, rules=replace(RULES, **changes))
+    world = World((), tuning=replace(UNTUNED, verification=rule), rules=replace(RULES, **changes))
     world.detector.scores = (("toys", 0.9),)
     own, other = (embed(box(each.product_id)) for each in BOXES)
     for product, vector in zip(BOXES, (own + 0.3 * np.roll(own, 7), 3 * own + other), strict=True):
@@ -69,13 +68,6 @@ async def test_the_same_print_comes_before_what_only_looks_alike() -> None:
         ("rocket box-a", 0.0),
     ]
     assert "verify" in [each.stage for each in evidence.stages]
-
-
-async def test_a_proven_product_is_surer() -> None:
-    rule = AcceptanceRule(bias=-9.0, similarity=12.0, margin=8.0, threshold=0.5)
-    plain, _ = await found(shop(acceptance=rule))
-    proven, _ = await found(shop(acceptance=rule.model_copy(update={"proof": 5.0})))
-    assert proven.confidence > plain.confidence
 
 
 @pytest.mark.parametrize(("rule", "changes"), [(None, {}), (RULE, {"verify": False})])
