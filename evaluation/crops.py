@@ -28,7 +28,7 @@ from evaluation.metrics import interval, retrieval
 from evaluation.photo_sets import PhotoSet, measuring_sets
 from evaluation.region_fitting import pick
 from evaluation.stages import Stages
-from shiwu.inference.manifest import RegionRule
+from shiwu.inference.tuning import RegionRule
 
 _CACHE: Final = Path(".cache/demo")
 _MARK: Final = "<!-- measured -->\n"

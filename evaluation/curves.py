@@ -29,7 +29,8 @@ from evaluation.reranking import Ranker, best_of_each_kind, milliseconds, qualit
 from evaluation.stages import Stages
 from evaluation.tune import FALSE_ACCEPTS, accepted_shares, ranker_of
 from evaluation.verifying import qualities
-from shiwu.inference.manifest import AcceptanceRule, EmbedderManifest, Tuning, VoteRule, read_manifest
+from shiwu.inference.manifest import EmbedderManifest, read_manifest
+from shiwu.inference.tuning import AcceptanceRule, Tuning, VoteRule
 
 _VOTE_VALUES: Final[Mapping[str, Sequence[float]]] = {
     "neighbours": range(5, 51, 5),

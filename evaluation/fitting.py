@@ -14,7 +14,7 @@ from evaluation.observing import Observation, Scans
 from evaluation.reranking import Ranker
 from services.classifier.voting import vote
 from services.gateway.acceptance import Signs, agreement, probability, threshold
-from shiwu.inference.manifest import AcceptanceRule, VoteRule
+from shiwu.inference.tuning import AcceptanceRule, VoteRule
 
 _MIN_FOR_OWN_THRESHOLD: Final = 40
 _FOLDS: Final = 5

@@ -38,7 +38,7 @@ from services.gateway.pictures import Picture
 from services.gateway.ports import Box
 from services.gateway.ranking import by_similarity
 from services.gateway.verification import proofs, verified
-from shiwu.inference.manifest import RegionRule, VerificationRule
+from shiwu.inference.tuning import RegionRule, VerificationRule
 from shiwu.vision.local_features import agreeing
 
 Vectors = NDArray[np.float32]

@@ -13,7 +13,7 @@ from evaluation.photo_sets import Entry, PhotoSet
 from evaluation.stages import Look, Stages, read
 from services.gateway.ports import Hit
 from services.gateway.regions import Region
-from shiwu.inference.manifest import RegionKind
+from shiwu.inference.tuning import RegionKind
 
 Vectors = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from evaluation.stages import Look, Stages, Stocked, read
 from offline.training.embedder.split import DATASETS, Split, split_items
 from offline.training.items import Item, load_items
 from services.classifier.voting import Neighbour
-from shiwu.inference.manifest import DomainMeans, RegionRule
+from shiwu.inference.tuning import DomainMeans, RegionRule
 from shiwu.vision.local_features import LocalFeatures, agreeing
 
 _CANDIDATES: Final = 100

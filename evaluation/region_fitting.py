@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evaluation.looking import Looked, by_source
 from services.gateway.regions import best_of, is_sure, signs
-from shiwu.inference.manifest import RegionKind, RegionRule, RegionScore
+from shiwu.inference.tuning import RegionKind, RegionRule, RegionScore
 
 _FOLDS: Final = 5
 _LEADS: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)

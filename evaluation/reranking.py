@@ -20,7 +20,7 @@ from services.gateway.query_bank import QueryBank, corrected, hubness
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import Ranking, Reranker, by_distance, by_similarity
 from services.gateway.verification import proofs, verified
-from shiwu.inference.manifest import (
+from shiwu.inference.tuning import (
     DomainMeans,
     KReciprocalRule,
     QueryBankRule,

@@ -34,14 +34,9 @@ from services.gateway.ports import (
 )
 from services.gateway.regions import Region, regions
 from services.search.index import ShardedIndex
-from shiwu.inference.manifest import (
-    DetectorManifest,
-    EmbedderManifest,
-    RegionKind,
-    VoteRule,
-    read_manifest,
-)
+from shiwu.inference.manifest import DetectorManifest, EmbedderManifest, read_manifest
 from shiwu.inference.opening import open_model
+from shiwu.inference.tuning import RegionKind, VoteRule
 from shiwu.vision.decode import Limits, decode
 from shiwu.vision.local_features import LocalFeatures, describe
 from shiwu.vision.resize import Image, shrunk

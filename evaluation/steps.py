@@ -27,7 +27,7 @@ from services.gateway.query_expansion import DEFAULT_RULE as EXPANSION_RULE
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import by_similarity
 from shiwu.categories import CATEGORIES
-from shiwu.inference.manifest import QueryBankRule
+from shiwu.inference.tuning import QueryBankRule
 from shiwu.vision.decode import Limits, decode
 
 _SIDE = 640

@@ -46,17 +46,9 @@ from services.gateway.k_reciprocal import KReciprocal
 from services.gateway.query_bank import QueryBank
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import Reranker
-from shiwu.inference.manifest import (
-    AcceptanceRule,
-    EmbedderManifest,
-    RegionRule,
-    Tuning,
-    VerificationRule,
-    VoteRule,
-    read_manifest,
-    write_manifest,
-)
+from shiwu.inference.manifest import EmbedderManifest, read_manifest, write_manifest
 from shiwu.inference.query_bank import BANK_NAME, write_bank
+from shiwu.inference.tuning import AcceptanceRule, RegionRule, Tuning, VerificationRule, VoteRule
 
 FALSE_ACCEPTS: Final = 0.10
 

@@ -13,7 +13,7 @@ from evaluation.metrics import Retrieval
 from evaluation.observing import COMPARED, Observation
 from evaluation.reranking import NOISE, Ranker, Sets, quality
 from services.gateway.ranking import Reranker
-from shiwu.inference.manifest import VerificationRule
+from shiwu.inference.tuning import VerificationRule
 
 _PRINTED: Final = ("appliances", "beauty", "books", "food", "other", "toys")
 """Categories of things that bear print. Clothes, shoes, bags, jewellery and furniture are not: their designs come in

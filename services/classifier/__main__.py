@@ -12,7 +12,8 @@ from services.classifier.settings import Settings
 from services.classifier.voting import DEFAULT_RULE
 from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
-from shiwu.inference.manifest import EmbedderManifest, ManifestError, VoteRule, read_manifest
+from shiwu.inference.manifest import EmbedderManifest, ManifestError, read_manifest
+from shiwu.inference.tuning import VoteRule
 from shiwu.v1.classifier_pb2_grpc import add_ClassifierServiceServicer_to_server
 
 NAME = "shiwu.v1.ClassifierService"

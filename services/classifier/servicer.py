@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from services.classifier.voting import Neighbour, Vote, vote
-from shiwu.inference.manifest import VoteRule
+from shiwu.inference.tuning import VoteRule
 from shiwu.v1 import classifier_pb2 as pb
 from shiwu.v1.classifier_pb2_grpc import ClassifierServiceServicer
 from shiwu.v1.vision_pb2 import CategoryScore

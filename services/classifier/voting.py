@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from shiwu.categories import CATEGORIES
 from shiwu.chassis.errors import InvalidInputError
-from shiwu.inference.manifest import VoteRule
+from shiwu.inference.tuning import VoteRule
 
 DEFAULT_RULE: Final = VoteRule(neighbours=20, detector_weight=0.3, temperature=0.1, rank_decay=0.5)
 """For an embedder that nobody has tuned: neighbours outvote the detector, the nearer ones count a few times more."""

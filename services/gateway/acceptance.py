@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shiwu.inference.manifest import AcceptanceRule
+from shiwu.inference.tuning import AcceptanceRule
 
 DEFAULT_RULE: Final = AcceptanceRule(bias=-9.0, similarity=12.0, margin=8.0, threshold=0.5)
 """For an embedder that nobody has tuned: cautious. Even odds at a cosine of .75 with no lead, .68 with one of .1."""

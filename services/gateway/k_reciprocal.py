@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.gateway.ranking import Mode, Ranking, Vectors, by_distance
-from shiwu.inference.manifest import DomainMeans, KReciprocalRule
+from shiwu.inference.tuning import DomainMeans, KReciprocalRule
 
 DEFAULT_RULE: Final = KReciprocalRule.model_validate({"k1": 20, "k2": 6, "lambda": 0.3, "centre": False})
 """The paper's parameters, for an embedder that nobody has tuned."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.gateway.ranking import Mode, Ranking, Vectors, by_distance
-from shiwu.inference.manifest import QueryBankRule
+from shiwu.inference.tuning import QueryBankRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.gateway.ranking import Mode, Ranking, Vectors, by_distance
-from shiwu.inference.manifest import QueryExpansionRule
+from shiwu.inference.tuning import QueryExpansionRule
 
 DEFAULT_RULE: Final = QueryExpansionRule(pictures=2, alpha=3.0)
 """For an embedder that was tuned to another way: the paper's alpha, for catalogues with few pictures of a product."""

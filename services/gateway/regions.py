@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from services.gateway.cropping import Choice, centre
 from services.gateway.ports import Box, Detected, Hit
-from shiwu.inference.manifest import RegionKind, RegionRule
+from shiwu.inference.tuning import RegionKind, RegionRule
 
 _WHOLE: Final = Box(0.0, 0.0, 1.0, 1.0)
 

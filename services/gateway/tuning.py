@@ -12,20 +12,17 @@ from services.gateway.k_reciprocal import KReciprocal
 from services.gateway.query_bank import QueryBank
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import Mode, Reranker
-from shiwu.inference.manifest import (
-    FILE_NAME,
+from shiwu.inference.manifest import FILE_NAME, EmbedderManifest, ManifestError, read_manifest
+from shiwu.inference.query_bank import BankError, read_bank
+from shiwu.inference.tuning import (
     AcceptanceRule,
     DomainMeans,
-    EmbedderManifest,
     KReciprocalRule,
-    ManifestError,
     QueryExpansionRule,
     RegionRule,
     RerankRule,
     VerificationRule,
-    read_manifest,
 )
-from shiwu.inference.query_bank import BankError, read_bank
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from services.gateway.ports import Catalog, Hit
 from services.gateway.ranking import Proofs, Ranking
 from shiwu.chassis.abandoning import abandon
 from shiwu.chassis.errors import UnavailableError
-from shiwu.inference.manifest import VerificationRule
+from shiwu.inference.tuning import VerificationRule
 from shiwu.vision.local_features import LocalFeatures, agreeing, describe, unpack
 from shiwu.vision.resize import Image
 

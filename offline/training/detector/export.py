@@ -15,14 +15,7 @@ from offline.training.detector.config import Model
 from offline.training.detector.layout import layout_of
 from offline.training.detector.model import Detector
 from shiwu.categories import CATEGORIES
-from shiwu.inference.manifest import (
-    Anchors,
-    DetectorManifest,
-    Points,
-    Preprocessing,
-    TensorSpec,
-    write_manifest,
-)
+from shiwu.inference.manifest import Anchors, DetectorManifest, Points, Preprocessing, TensorSpec, write_manifest
 from shiwu.vision.anchors import AnchorGrid
 from shiwu.vision.points import PointGrid
 

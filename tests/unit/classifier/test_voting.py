@@ -11,7 +11,7 @@ import pytest
 from services.classifier.voting import DEFAULT_RULE, MAX_NEIGHBOURS, Neighbour, vote
 from shiwu.categories import CATEGORIES
 from shiwu.chassis.errors import InvalidInputError
-from shiwu.inference.manifest import VoteRule
+from shiwu.inference.tuning import VoteRule
 
 RULE = VoteRule(neighbours=3, detector_weight=0.25, temperature=0.2, rank_decay=1.0)
 

@@ -7,7 +7,7 @@ import numpy as np
 from evaluation.calibration import accept_curve, reliability
 from evaluation.curves import category_rows, vote_curve
 from evaluation.figures import draw_acceptance, draw_gains, draw_rerank, draw_vote
-from shiwu.inference.manifest import VoteRule
+from shiwu.inference.tuning import VoteRule
 from tests.unit.evaluation.observations import of_neighbours
 
 RULE = VoteRule(neighbours=5, detector_weight=0.0, temperature=1.0, rank_decay=0.0)

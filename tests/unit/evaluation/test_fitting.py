@@ -23,7 +23,7 @@ from evaluation.reranking import Ranker
 from evaluation.tune import accepted_shares
 from services.gateway.acceptance import Signs
 from services.gateway.query_bank import QueryBank
-from shiwu.inference.manifest import QueryBankRule
+from shiwu.inference.tuning import QueryBankRule
 from tests.unit.evaluation.observations import of_neighbours, of_vectors, unit
 
 

@@ -11,7 +11,7 @@ from evaluation.region_fitting import fit_regions, fit_scores, gains_of, logisti
 from evaluation.stages import Look
 from offline.training.items import Item
 from services.gateway.regions import Region
-from shiwu.inference.manifest import RegionRule
+from shiwu.inference.tuning import RegionRule
 from tests.unit.evaluation.made_up import WHOLE, entry, photos, unit
 
 

@@ -9,7 +9,7 @@ from evaluation.metrics import Retrieval
 from evaluation.neighbour_lists import NeighbourLists, order
 from evaluation.reranking import LISTS, Ranker, Tried, Way, best_of_each_kind, choose, milliseconds, try_all
 from services.gateway.query_bank import QueryBank
-from shiwu.inference.manifest import DomainMeans, QueryBankRule
+from shiwu.inference.tuning import DomainMeans, QueryBankRule
 from tests.unit.evaluation.observations import of_vectors, unit
 from tests.unit.gateway import k_reciprocal_oracle as oracle
 

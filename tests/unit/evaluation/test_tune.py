@@ -11,7 +11,8 @@ import pytest
 from evaluation.observing import World
 from evaluation.tune import freeze, reranker_of
 from services.gateway.tuning import read_tunings
-from shiwu.inference.manifest import (
+from shiwu.inference.query_bank import BANK_NAME
+from shiwu.inference.tuning import (
     AcceptanceRule,
     DomainMeans,
     KReciprocalRule,
@@ -20,7 +21,6 @@ from shiwu.inference.manifest import (
     Tuning,
     VoteRule,
 )
-from shiwu.inference.query_bank import BANK_NAME
 from tests.unit.evaluation.observations import unit
 
 WORLD = World(

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.reranking import Ranker
 from evaluation.verifying import fit_verification, qualities
-from shiwu.inference.manifest import VerificationRule
+from shiwu.inference.tuning import VerificationRule
 from tests.unit.evaluation.observations import of_neighbours
 
 RULE = VerificationRule(categories=("food",), candidates=2, least=8, enough=40, weight=0.4)

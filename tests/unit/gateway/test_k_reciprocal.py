@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from services.gateway.k_reciprocal import DEFAULT_RULE, KReciprocal, centred, k_reciprocal
 from services.gateway.ranking import by_similarity
-from shiwu.inference.manifest import DomainMeans, KReciprocalRule
+from shiwu.inference.tuning import DomainMeans, KReciprocalRule
 from tests.unit.gateway import k_reciprocal_oracle as oracle
 
 

@@ -21,7 +21,7 @@ from services.gateway.progress import Progress
 from services.gateway.ranking import Ranking
 from services.gateway.scan_id import new_scan_id
 from shiwu.chassis.errors import DeadlineError, UnavailableError
-from shiwu.inference.manifest import AcceptanceRule
+from shiwu.inference.tuning import AcceptanceRule
 from shiwu.vision.resize import fit, shrunk
 from tests.unit.gateway.world import GENERAL, OWN, TileEmbedder, TileHit, photo, tile
 

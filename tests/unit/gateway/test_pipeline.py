@@ -14,7 +14,7 @@ from services.gateway.ports import Box, Vote
 from services.gateway.query_bank import QueryBank
 from services.gateway.tuning import UNTUNED
 from shiwu.chassis.errors import DeadlineError, NotFoundError, OverloadedError, UnavailableError
-from shiwu.inference.manifest import QueryBankRule
+from shiwu.inference.tuning import QueryBankRule
 from tests.unit.gateway.world import GENERAL, OWN, STOCK, Product, World, embed, noisy, photo, tile
 
 DOWN = UnavailableError("it does not answer")

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from services.gateway.query_bank import QueryBank, hubness
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import by_similarity
-from shiwu.inference.manifest import QueryBankRule, QueryExpansionRule
+from shiwu.inference.tuning import QueryBankRule, QueryExpansionRule
 
 
 def unit(vectors):

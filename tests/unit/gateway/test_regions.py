@@ -16,7 +16,7 @@ from services.gateway.regions import best_of, chosen, is_sure, probability, regi
 from services.gateway.stream import FrameMemory
 from services.gateway.tuning import UNTUNED
 from shiwu.chassis.errors import DeadlineError, UnavailableError
-from shiwu.inference.manifest import RegionKind, RegionRule, RegionScore
+from shiwu.inference.tuning import RegionKind, RegionRule, RegionScore
 from tests.unit.gateway.world import RULES, STOCK, TileEmbedder, TileHit, World, photo, tile
 
 WEIGHTS = RegionScore(bias=-6.0, similarity=8.0, margin=4.0, score=0.5, area=0.25)

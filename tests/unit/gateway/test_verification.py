@@ -15,7 +15,7 @@ from services.gateway.ranking import by_similarity
 from services.gateway.tuning import UNTUNED
 from services.gateway.verification import Verifying, count_agreeing, proofs, verified
 from shiwu.chassis.errors import UnavailableError
-from shiwu.inference.manifest import VerificationRule
+from shiwu.inference.tuning import VerificationRule
 from shiwu.vision.local_features import describe, pack
 from tests.unit.gateway.world import RULES, DictCatalog, Product, TileHit, World, embed, photo
 
