@@ -1,4 +1,4 @@
-"""Brings the search index in line with the catalogue's rows (the why of its order: store.py)."""
+"""Brings the search index in line with the catalogue's rows (the why of its order: image_store.py)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Pictures into the catalogue: detect, crop, embed, write, index. And back: what the index has lost, it gets again.
 
-The order is that of store.py: first everything that can fail without a trace (detector, embedder), then the row with
-its vector, whose `index_time` is still unset, then the index, then `index_time`. A crash before the row leaves
+The order is that of image_store.py: first everything that can fail without a trace (detector, embedder), then the row
+with its vector, whose `index_time` is still unset, then the index, then `index_time`. A crash before the row leaves
 nothing. A crash after it leaves a row that says itself that no search finds it yet; adding the picture again, the next
 import, or `verify` completes it. A vector in the index always has a row, so whatever deletes a product finds all of
 its vectors; and as the row keeps the vector, a store that has lost some is filled again without the pictures.

@@ -8,19 +8,8 @@ from decimal import Decimal
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
-from services.catalog.resources import (
-    Article,
-    Coverage,
-    Description,
-    Gap,
-    GapState,
-    Offer,
-    Product,
-    ReferenceImage,
-    Replay,
-    Style,
-    Verdict,
-)
+from services.catalog.coverage import Coverage, Gap, GapState, Replay, Verdict
+from services.catalog.resources import Article, Description, Offer, Product, ReferenceImage, Style
 from shiwu.chassis.errors import InvalidInputError
 from shiwu.v1 import catalog_pb2, catalog_resources_pb2
 

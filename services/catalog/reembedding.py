@@ -110,7 +110,7 @@ class Reembedding:
         return lost
 
     async def delete(self, image_ids: Sequence[str]) -> None:
-        """Removes pictures from the catalogue and the index, in the order of store.py."""
+        """Removes pictures from the catalogue and the index, in the order of image_store.py."""
         for image_id in image_ids:
             deleted = False
             while not deleted:

@@ -14,8 +14,8 @@ import simplejpeg
 from google.protobuf.empty_pb2 import Empty
 
 from services.catalog import messages
+from services.catalog.coverage import Coverage, Feedback, Gap, GapPlace, GapState, Replay, Verdict
 from services.catalog.requests import given, one_page
-from services.catalog.resources import Coverage, Feedback, Gap, GapPlace, GapState, Replay, Verdict
 from services.catalog.rules import CLUSTERED_GAP, GAP, REPLAYED_GAP, facts, optional, text
 from services.catalog.store import CatalogStore
 from shiwu.chassis.errors import InvalidInputError

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -95,20 +96,14 @@ class ImageMethods:
     async def ReindexReferenceImages(
         self, request: pb.ReindexReferenceImagesRequest, context: Context
     ) -> pb.ReindexReferenceImagesResponse:
-        if not 1 <= len(request.image_ids) <= _MOST:
-            msg = f"has {len(request.image_ids)} entries; expected 1 to {_MOST}"
-            raise InvalidInputError(msg, field="image_ids")
-        image_ids = {check_id(each, f"image_ids[{i}]") for i, each in enumerate(request.image_ids)}
+        image_ids = _image_ids(request.image_ids, _MOST)
         await self._indexer.index(image_ids)
         return pb.ReindexReferenceImagesResponse(images=len(await self._store.find_images(image_ids)))
 
     async def BatchGetLocalFeatures(
         self, request: pb.BatchGetLocalFeaturesRequest, context: Context
     ) -> pb.BatchGetLocalFeaturesResponse:
-        if not 1 <= len(request.image_ids) <= _MOST_FEATURES:
-            msg = f"has {len(request.image_ids)} entries; expected 1 to {_MOST_FEATURES}"
-            raise InvalidInputError(msg, field="image_ids")
-        image_ids = {check_id(each, f"image_ids[{i}]") for i, each in enumerate(request.image_ids)}
+        image_ids = _image_ids(request.image_ids, _MOST_FEATURES)
         return pb.BatchGetLocalFeaturesResponse(local_features=await self._store.find_local_features(image_ids))
 
     async def ImportProducts(self, request: pb.ImportProductsRequest, context: Context) -> operations_pb2.Operation:
@@ -124,3 +119,10 @@ class ImageMethods:
             pictures_uri=text(4_096)(request.pictures_uri, "pictures_uri"),
         )
         return operation_message(operation, [])
+
+
+def _image_ids(named: Sequence[str], most: int) -> set[str]:
+    if not 1 <= len(named) <= most:
+        msg = f"has {len(named)} entries; expected 1 to {most}"
+        raise InvalidInputError(msg, field="image_ids")
+    return {check_id(each, f"image_ids[{i}]") for i, each in enumerate(named)}

@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.catalog.resources import Coverage as CoverageRow
-from services.catalog.resources import Feedback, Gap, GapPlace, GapState, Replay, Verdict
+from services.catalog.coverage import Coverage as CoverageRow
+from services.catalog.coverage import Feedback, Gap, GapPlace, GapState, Replay, Verdict
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database
 from services.catalog.sql.rows import now

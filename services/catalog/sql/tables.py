@@ -29,7 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from services.catalog.resources import State, Verdict
+from services.catalog.coverage import Verdict
+from services.catalog.resources import State
 
 metadata = MetaData(
     naming_convention={

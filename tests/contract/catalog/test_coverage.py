@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from services.catalog.resources import Batch, Feedback, Gap, GapPlace, GapState, Product, Replay, Verdict
+from services.catalog.coverage import Feedback, Gap, GapPlace, GapState, Replay, Verdict
+from services.catalog.resources import Batch, Product
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -199,7 +199,7 @@ async def test_an_article_needs_its_products(store):
 async def test_times_of_any_zone_are_the_same_moment(store):
     from datetime import timezone
 
-    from services.catalog.resources import Gap
+    from services.catalog.coverage import Gap
 
     moment = datetime(2026, 3, 1, 1, 30, 0, 123456, timezone(timedelta(hours=8)))
     await store.record_gap(Gap("g", "shoes", 0.25, moment))

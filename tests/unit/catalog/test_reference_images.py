@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from services.catalog.resources import Gap
+from services.catalog.coverage import Gap
 from services.catalog.upkeep import upkeep
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import catalog_resources_pb2 as resources
