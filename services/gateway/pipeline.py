@@ -141,7 +141,7 @@ class Scanner(Generic[F]):
         if rule is None:
             return None
         seconds = progress.budget(self._rules.limits.describe, share=0.5)
-        return Verifying(self._peers.catalog, found.crop, nearest(found.hits, rule.candidates), rule, seconds=seconds)
+        return Verifying(self._peers.catalog, found.crop, found.hits, rule, seconds=seconds)
 
     async def _voted(self, answer: Answer[F], found: Found, progress: Progress) -> None:
         """Asks for the vote; without one, the categories stay the detector's."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from services.gateway.candidates import nearest
 from services.gateway.ports import Catalog, Hit
 from services.gateway.ranking import Proofs, Ranking
 from shiwu.chassis.abandoning import abandon
@@ -30,7 +31,7 @@ class Verifying:
         self, catalog: Catalog[object], crop: Image, hits: Sequence[Hit], rule: VerificationRule, *, seconds: float
     ) -> None:
         """crop: what was searched for. hits: nearest first."""
-        compared = [hit for hit in hits if hit.category in rule.categories][: rule.candidates]
+        compared = [hit for hit in nearest(hits, rule.candidates) if hit.category in rule.categories]
         self._rule = rule
         self._asked = asyncio.ensure_future(_counts(catalog, crop, compared, seconds))
 

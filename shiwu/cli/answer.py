@@ -60,11 +60,11 @@ def print_evidence(console: Console, answer: pb.ScanResponse) -> None:
         votes.add_row(escape(share.image_id), share.category, f"{share.share:.1%}")
     console.print(votes)
 
-    candidates = Table("rank", "before", "picture", "product", "similarity", "distance", title_justify="left")
+    candidates = Table("rank", "before", "picture", "product", "similarity", "print", "distance", title_justify="left")
     candidates.title = f"candidates (re-ranked: {evidence.rerank})"
     for c in evidence.candidates[:20]:
         row = (str(c.rank_after), str(c.rank_before), escape(c.image_id), escape(c.product_id))
-        candidates.add_row(*row, f"{c.similarity:.3f}", f"{c.distance:.3f}")
+        candidates.add_row(*row, f"{c.similarity:.3f}", f"{c.proof:.2f}", f"{c.distance:.3f}")
     console.print(candidates)
 
     times = Table("stage", "from", "ms", title="time", title_justify="left")
