@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from evaluation.flat_covers import covers
 from services.classifier.voting import DEFAULT_RULE as VOTE_RULE
 from services.classifier.voting import Neighbour, vote
 from services.gateway.k_reciprocal import DEFAULT_RULE, KReciprocal
@@ -26,9 +27,11 @@ from services.gateway.query_bank import QueryBank
 from services.gateway.query_expansion import DEFAULT_RULE as EXPANSION_RULE
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import by_similarity
+from services.gateway.verification import count_agreeing
 from shiwu.categories import CATEGORIES
 from shiwu.inference.tuning import QueryBankRule
 from shiwu.vision.decode import Limits, decode
+from shiwu.vision.local_features import describe, pack
 
 _SIDE = 640
 _SEED = 3
@@ -65,6 +68,9 @@ def _steps() -> dict[str, Callable[[], Any]]:
         for i, value in enumerate(np.sort(random.uniform(0.2, 0.9, 20))[::-1])
     ]
     scores = [(category, float(score)) for category, score in zip(CATEGORIES, random.random(11), strict=True)]
+    prints = [cover.picture() for cover in covers(10, _SEED)]
+    crop = np.ascontiguousarray(prints[0][8:-8, 8:-8])
+    photo, pictures = describe(crop), {str(i): pack(describe(each)) for i, each in enumerate(prints)}
     return {
         "decode 12 MP JPEG": lambda: decode(large, Limits(), _SIDE),
         "decode 12 MP JPEG, Pillow with draft": lambda: _pillow(large),
@@ -74,6 +80,8 @@ def _steps() -> dict[str, Callable[[], Any]]:
         "re-rank 100 candidates, k-reciprocal": lambda: reciprocal.rank(query, gallery, plain),
         "re-rank 100 candidates, query expansion": lambda: expansion.rank(query, gallery, plain),
         f"re-rank 100 candidates, bank of {_BANK} queries": lambda: bank.rank(query, gallery, plain),
+        "local features of a crop": lambda: describe(crop),
+        "compare prints with 10 pictures": lambda: count_agreeing(photo, pictures),
         "vote of 20 neighbours": lambda: vote(scores, neighbours, VOTE_RULE),
     }
 
