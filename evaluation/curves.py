@@ -194,30 +194,37 @@ def _cell(quality: Retrieval) -> str:
 
 
 def _verification(world: World, ranker: Ranker) -> str:
-    rule = ranker.verification
-    if rule is None:
+    if not ranker.verification:
         return "## Prints\n\nNot compared: no rule gains without costing some set recall."
     sets = {**world.tuned_on, **_unseen_names(world.unseen)}
     rows = [
-        [f"{name} ({len(scans.present)})", *map(_cell, _without_and_with(scans.present, ranker))]
-        for name, scans in sets.items()
+        [f"{name} ({len(scans.present)})", *_without_and_with(scans.present, ranker)] for name, scans in sets.items()
     ]
     return "\n\n".join(
         [
             "## Prints",
-            f"Local features of the {rule.candidates} nearest pictures are compared with the photo's ([how]"
-            f"(../services/gateway/verification.py)): {rule.least} that agree prove nothing, {rule.enough} are worth"
-            f" {rule.weight:g} of cosine similarity. Categories: {', '.join(rule.categories)}. Chosen by mAP where no"
-            " set of photos loses recall@1 or recall@5 beyond half a point.",
+            "Local features of the nearest pictures are compared with the photo's"
+            " ([how](../services/gateway/verification.py)). Each group of categories has the rule that gains most mAP,"
+            " of products or of styles, where no set of photos loses recall@1 or recall@5 beyond half a point.",
+            _table(
+                ["a print tells", "categories", "pictures compared", "prove nothing", "prove all", "worth, cosine"],
+                [
+                    [str(cell) for cell in (each.by, ", ".join(each.categories), each.candidates, each.least)]
+                    + [str(each.enough), f"{each.weight:g}"]
+                    for each in ranker.verification
+                ],
+            ),
             "Recall@1, recall@5 and mAP of each set, photos in brackets; the last rows are of products that nothing was"
             " chosen on.",
-            _table(["set", "without", "with"], rows),
+            _table(["set", "products: without", "with", "styles: without", "with"], rows),
         ]
     )
 
 
-def _without_and_with(photos: Sequence[Observation], ranker: Ranker) -> list[Retrieval]:
-    return [qualities({"": photos}, way)[""] for way in (Ranker(ranker.reranker), ranker)]
+def _without_and_with(photos: Sequence[Observation], ranker: Ranker) -> list[str]:
+    without, with_them = (qualities({"": photos}, way)[""] for way in (Ranker(ranker.reranker), ranker))
+    each = (without.products, with_them.products, without.styles, with_them.styles)
+    return [_cell(quality) for quality in each]
 
 
 def _acceptance(world: World, rule: AcceptanceRule, ranker: Ranker, caption: str, out: Path) -> str:
@@ -233,14 +240,21 @@ def _acceptance(world: World, rule: AcceptanceRule, ranker: Ranker, caption: str
         curve = accept_curve(probabilities(judged, rule), right, present, weights)
         curves[name] = (curve, (absent_accepted, rightly))
     draw_acceptance(bins, error, curves, FALSE_ACCEPTS, caption, out / "acceptance.png")
-    signs = {"similarity": rule.similarity, "lead": rule.margin, "hubness": rule.hubness, "agreement": rule.agreement}
+    signs = {
+        "similarity": rule.similarity,
+        "lead": rule.margin,
+        "hubness": rule.hubness,
+        "agreement": rule.agreement,
+        "shared print": rule.shared_print,
+    }
     weights_said = ", ".join(f"{name} {weight:g}" for name, weight in signs.items() if weight)
     return "\n\n".join(
         [
             "## Acceptance",
             f"The probability that the top product is right is a logistic regression with bias {rule.bias:g} and the"
             f" weights {weights_said}. Its thresholds are the lowest that accept at most {FALSE_ACCEPTS:.0%} of the"
-            " photos whose product is taken out of the catalogue, each set counting as much as any other.",
+            " photos whose product is taken out of the catalogue: a category's own in every set of photos, the common"
+            " one in their mean, each set counting as much as any other.",
             f"Expected calibration error: {fitted_error:.3f} where it was fitted, **{error:.3f}** on unseen products"
             f" ({len(unseen)} answers).",
             _table(

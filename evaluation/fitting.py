@@ -21,7 +21,11 @@ _FOLDS: Final = 5
 _SEED: Final = 7
 _NOISE: Final = 0.002
 """Of a log loss: what more signs have to gain."""
-_EXTRAS: Final[tuple[tuple[str, ...], ...]] = ((), ("hubness",), ("agreement",), ("hubness", "agreement"))
+_EXTRAS: Final = tuple(
+    itertools.chain.from_iterable(
+        itertools.combinations(("hubness", "agreement", "shared_print"), count) for count in range(4)
+    )
+)
 """Signs that acceptance may use beside similarity and lead."""
 
 
@@ -124,6 +128,7 @@ def _judged(observation: Observation, source: str, ranker: Ranker, weight: float
         margin=similarity - next(others, similarity),
         hubness=None if ranking.hubness is None else float(ranking.hubness[order[0]]),
         agreement=agreement([observation.products[i] for i in order]),
+        shared_print=0.0 if ranking.prints is None else float(ranking.prints.shared[order[0]]),
     )
     right = observation.present and best == observation.product
     return Judged(source, observation.category, str(observation.product), signs, right, observation.present, weight)
@@ -142,7 +147,7 @@ def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> Acceptance
 
     Which signs are used beside similarity and lead is decided by cross-validation over products. false_accepts: the
     share of photos whose product is absent that may be answered with a product. A category with enough absent photos
-    gets a threshold of its own.
+    gets a threshold of its own, which keeps to that in every set of photos; the common one does in the sets' mean.
     """
     known = all(each.signs.hubness is not None for each in judged)
     choices = [extras for extras in _EXTRAS if known or "hubness" not in extras]
@@ -152,12 +157,13 @@ def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> Acceptance
     odds = probabilities(judged, rule)
     absent = np.array([not each.present for each in judged])
     weights = np.array([each.weight for each in judged])
-    categories = np.array([each.category for each in judged])
+    categories, sources = (np.array([getattr(each, name) for each in judged]) for name in ("category", "source"))
     own = {}
     for category in np.unique(categories):
         chosen = absent & (categories == category)
         if chosen.sum() >= _MIN_FOR_OWN_THRESHOLD:
-            own[str(category)] = _threshold(odds[chosen], weights[chosen], false_accepts)
+            each_set = [chosen & (sources == source) for source in np.unique(sources[chosen])]
+            own[str(category)] = max(_threshold(odds[each], weights[each], false_accepts) for each in each_set)
     limit = _threshold(odds[absent], weights[absent], false_accepts)
     named = {" + ".join(("similarity", "lead", *extras)): loss for extras, loss in losses.items()}
     return AcceptanceFit(rule.model_copy(update={"threshold": limit, "thresholds": own}), named)
@@ -211,6 +217,7 @@ def _regression(judged: Sequence[Judged], extras: tuple[str, ...]) -> Acceptance
         "margin": np.array([each.signs.margin for each in judged]),
         "hubness": attraction - typical,
         "agreement": np.array([each.signs.agreement for each in judged]),
+        "shared_print": np.array([each.signs.shared_print for each in judged]),
     }
     used = ["bias", "similarity", "margin", *extras]
     features = np.stack([columns[name] for name in used], axis=1)

@@ -37,9 +37,9 @@ from evaluation.stages import Stages, Stocked, read, turned
 from services.gateway.pictures import Picture
 from services.gateway.ports import Box
 from services.gateway.ranking import by_similarity
-from services.gateway.verification import proofs, verified
-from shiwu.inference.tuning import RegionRule, VerificationRule
-from shiwu.vision.local_features import agreeing
+from services.gateway.verification import Compared, Rules, comparable, judged, verified
+from shiwu.inference.tuning import RegionRule
+from shiwu.vision.local_features import Agreement, compare
 
 Vectors = NDArray[np.float32]
 
@@ -80,12 +80,12 @@ async def _measured(options: argparse.Namespace) -> dict[str, Any]:
         seen |= {f"{region}, turned": across[region] for region in _TURNED}
         for region, query in seen.items():
             queries.setdefault(region, []).append(query)
-    rule = tuning.verification if tuning else None
+    rules = tuning.verification if tuning else ()
     rows = {}
     for region, own in tqdm(queries.items(), "rows"):
-        rows[region] = _row(own, stocked, products, None)
-        if rule is not None:
-            rows[f"{region} + prints"] = _row(own, stocked, products, rule)
+        rows[region] = _row(own, stocked, products, ())
+        if rules:
+            rows[f"{region} + prints"] = _row(own, stocked, products, rules)
     return {"model": stages.embedder.model.id, "count": len(products), "seed": options.seed, "rows": rows}
 
 
@@ -119,14 +119,14 @@ def _entry(cover: Cover) -> Entry:
 
 
 def _row(
-    queries: Sequence[Stocked], stocked: Sequence[Stocked], products: Sequence[Cover], rule: VerificationRule | None
+    queries: Sequence[Stocked], stocked: Sequence[Stocked], products: Sequence[Cover], rules: Rules
 ) -> dict[str, Any]:
     names = np.array([each.product_id for each in products])
     similarities = np.stack([each.vector for each in queries]) @ np.stack([each.vector for each in stocked]).T
     ranks = []
     for query, product, row in zip(queries, names, similarities, strict=True):
         nearest = np.argsort(-row, kind="stable")
-        order = nearest if rule is None else nearest[_by_prints(query, nearest, row, stocked, products, rule)]
+        order = nearest[_by_prints(query, nearest, row, stocked, products, rules)] if rules else nearest
         ranks.append(rank_of(product, names[order].tolist()))
     by_family = {
         varies: round(float(np.mean([rank == 1 for rank, each in _pairs(ranks, products) if each.varies == varies])), 4)
@@ -143,14 +143,17 @@ def _by_prints(
     similarities: NDArray[np.float32],
     stocked: Sequence[Stocked],
     products: Sequence[Cover],
-    rule: VerificationRule,
+    rules: Rules,
 ) -> NDArray[np.intp]:
     """The order of the nearest, as a scan makes it."""
-    counts = [0] * len(nearest)
-    for place, i in enumerate(nearest[: rule.candidates].tolist()):
-        if products[i].category in rule.categories:
-            counts[place] = agreeing(query.local_features, stocked[i].local_features)
-    return verified(by_similarity(similarities[nearest].tolist()), proofs(counts, rule), rule).order
+    covers = [products[i] for i in nearest.tolist()]
+    agreements: list[Agreement | None] = [None] * len(covers)
+    for place in comparable([each.category for each in covers], rules):
+        agreements[place] = compare(query.local_features, stocked[nearest[place]].local_features)
+    seen = [
+        Compared(each.category, each.product_id, agreement) for each, agreement in zip(covers, agreements, strict=True)
+    ]
+    return verified(by_similarity(similarities[nearest].tolist()), judged(seen, rules)).order
 
 
 def _pairs(ranks: Sequence[int | None], products: Sequence[Cover]) -> list[tuple[int | None, Cover]]:

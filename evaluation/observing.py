@@ -19,10 +19,10 @@ from offline.training.embedder.split import DATASETS, Split, split_items
 from offline.training.items import Item, load_items
 from services.classifier.voting import Neighbour
 from shiwu.inference.tuning import DomainMeans, RegionRule
-from shiwu.vision.local_features import LocalFeatures, agreeing
+from shiwu.vision.local_features import Agreement, LocalFeatures, compare
 
 _CANDIDATES: Final = 100
-COMPARED: Final = 10
+COMPARED: Final = 20
 """Nearest pictures whose local features are compared with the photo's."""
 _PER_LABEL: Final = 40
 _SEED: Final = 7
@@ -53,8 +53,8 @@ class Observation:
 
     source: the set that the photo is of. detector: category and score. gallery: the vectors of the whole catalogue,
     (m, dimension); rows: those of the neighbours in it, (n,). own_row: the photo's own, where it is a picture of the
-    catalogue itself and was left out. present: whether its product was in the catalogue. agreeing: how many local
-    features of the first neighbours agree with the photo's.
+    catalogue itself and was left out. present: whether its product was in the catalogue. styles: of the neighbours, and
+    of the photo's product. agreements: what the photo and the first neighbours have in common.
     """
 
     source: str
@@ -68,7 +68,9 @@ class Observation:
     rows: NDArray[np.intp]
     own_row: int | None = None
     present: bool = True
-    agreeing: Sequence[int] = ()
+    style: str | None = None
+    styles: Sequence[str] = ()
+    agreements: Sequence[Agreement] = ()
 
     @property
     def vectors(self) -> Vectors:
@@ -86,6 +88,8 @@ class Catalogue:
     rows: Mapping[Path, int]
     products: NDArray[np.str_]
     """A product's id, or the picture's own path; shape (n,)."""
+    styles: Sequence[str]
+    """What their designs are known by."""
     local_features: Sequence[LocalFeatures | None]
     regions: RegionRule | None = None
 
@@ -99,6 +103,7 @@ class Catalogue:
             np.stack([each.stocked for each in shown]),
             {item.path: row for row, item in enumerate(items)},
             np.array([item.product_id or str(item.path) for item in items]),
+            [item.style_id or item.product_id or str(item.path) for item in items],
             [each.stocked_features for each in shown],
             regions,
         )
@@ -135,14 +140,17 @@ class Catalogue:
             rows=rows,
             own_row=own,
             present=present,
-            agreeing=self._agreeing(shown, part, rows[:COMPARED].tolist()),
+            style=shown.item.style_id or shown.item.product_id,
+            styles=[self.styles[i] for i in rows.tolist()],
+            agreements=self._agreements(shown, part, rows[:COMPARED].tolist()),
         )
 
-    def _agreeing(self, shown: Shown, part: int, rows: Sequence[int]) -> list[int]:
+    def _agreements(self, shown: Shown, part: int, rows: Sequence[int]) -> list[Agreement]:
         if not shown.local_features:
-            return [0] * len(rows)
+            return [Agreement()] * len(rows)
         pictures = [self.local_features[row] for row in rows]
-        return [agreeing(shown.local_features[part], each) if each is not None else 0 for each in pictures]
+        own = shown.local_features[part]
+        return [Agreement() if each is None else compare(own, each) for each in pictures]
 
     def _searched(self, shown: Shown, kept: NDArray[np.bool_]) -> int:
         """Which part of the photo a scan chooses among the pictures that are `kept`."""

@@ -18,8 +18,8 @@ from evaluation.observing import Observation, Vectors
 from services.gateway.k_reciprocal import KReciprocal
 from services.gateway.query_bank import QueryBank, corrected, hubness
 from services.gateway.query_expansion import QueryExpansion
-from services.gateway.ranking import Ranking, Reranker, by_distance, by_similarity
-from services.gateway.verification import proofs, verified
+from services.gateway.ranking import Prints, Ranking, Reranker, by_distance, by_similarity
+from services.gateway.verification import Compared, comparable, judged, verified
 from shiwu.inference.tuning import (
     DomainMeans,
     KReciprocalRule,
@@ -120,25 +120,29 @@ def similarity_ranking(observation: Observation) -> Ranking:
 
 @dataclass(frozen=True)
 class Ranker:
-    """Ranks as the gateway does. reranker and verification: None: without."""
+    """Ranks as the gateway does. reranker: None: without."""
 
     reranker: Reranker | None = None
-    verification: VerificationRule | None = None
+    verification: Sequence[VerificationRule] = ()
 
     def rank(self, observation: Observation) -> Ranking:
         """The candidates of one photo."""
         ranking = similarity_ranking(observation)
         if self.reranker is not None:
             ranking = self.reranker.rank(observation.vector, observation.vectors, ranking)
-        return ranking if self.verification is None else _verified(observation, ranking, self.verification)
+        return verified(ranking, _judged(observation, self.verification)) if self.verification else ranking
 
 
-def _verified(observation: Observation, ranking: Ranking, rule: VerificationRule) -> Ranking:
-    counts = [
-        observation.agreeing[i] if i < rule.candidates and neighbour.category in rule.categories else 0
-        for i, neighbour in enumerate(observation.neighbours)
-    ]
-    return verified(ranking, proofs(counts, rule), rule)
+def _judged(observation: Observation, rules: Sequence[VerificationRule]) -> Prints:
+    categories = [neighbour.category for neighbour in observation.neighbours]
+    compared = set(comparable(categories, rules))
+    return judged(
+        [
+            Compared(category, style, observation.agreements[i] if i in compared else None)
+            for i, (category, style) in enumerate(zip(categories, observation.styles, strict=True))
+        ],
+        rules,
+    )
 
 
 def _nothing() -> Way:

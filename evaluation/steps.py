@@ -27,7 +27,7 @@ from services.gateway.query_bank import QueryBank
 from services.gateway.query_expansion import DEFAULT_RULE as EXPANSION_RULE
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import by_similarity
-from services.gateway.verification import count_agreeing
+from services.gateway.verification import agreements
 from shiwu.categories import CATEGORIES
 from shiwu.inference.tuning import QueryBankRule
 from shiwu.vision.decode import Limits, decode
@@ -81,7 +81,7 @@ def _steps() -> dict[str, Callable[[], Any]]:
         "re-rank 100 candidates, query expansion": lambda: expansion.rank(query, gallery, plain),
         f"re-rank 100 candidates, bank of {_BANK} queries": lambda: bank.rank(query, gallery, plain),
         "local features of a crop": lambda: describe(crop),
-        "compare prints with 10 pictures": lambda: count_agreeing(photo, pictures),
+        "compare prints with 10 pictures": lambda: agreements(photo, pictures),
         "vote of 20 neighbours": lambda: vote(scores, neighbours, VOTE_RULE),
     }
 

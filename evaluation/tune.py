@@ -162,13 +162,15 @@ def _rerank(console: Console, world: World) -> Tried:
     return chosen
 
 
-def _verification(console: Console, world: World, reranker: Reranker | None) -> VerificationRule | None:
+def _verification(console: Console, world: World, reranker: Reranker | None) -> tuple[VerificationRule, ...]:
     fit = fit_verification({name: scans.present for name, scans in world.tuned_on.items()}, reranker)
-    table = Table("photos", "without: R@1 R@5 mAP", "with", title=f"prints: {fit.rule}", title_justify="left")
-    for name in fit.before:
-        table.add_row(name, *map(_numbers, (fit.before[name], fit.after[name])))
+    table = Table("photos", "without: R@1 R@5 mAP", "with", "styles without", "with", title_justify="left")
+    table.title = "\n".join(f"prints: {rule}" for rule in fit.rules) or "prints: not compared"
+    for name, before in fit.before.items():
+        after = fit.after[name]
+        table.add_row(name, *map(_numbers, (before.products, after.products, before.styles, after.styles)))
     console.print(table)
-    return fit.rule
+    return fit.rules
 
 
 def _numbers(q: Retrieval) -> str:

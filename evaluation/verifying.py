@@ -5,53 +5,79 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
-from evaluation.metrics import Retrieval
+from evaluation.metrics import Retrieval, rank_of, retrieval
 from evaluation.observing import COMPARED, Observation
-from evaluation.reranking import NOISE, Ranker, Sets, quality
+from evaluation.reranking import NOISE, Ranker, Sets
 from services.gateway.ranking import Reranker
 from shiwu.inference.tuning import VerificationRule
 
-_PRINTED: Final = ("appliances", "beauty", "books", "food", "other", "toys")
-"""Categories of things that bear print. Clothes, shoes, bags, jewellery and furniture are not: their designs come in
-colours, and pictures of two colourways agree in all that is printed."""
+By = Literal["picture", "style"]
+_GROUPS: Final[Mapping[By, tuple[str, ...]]] = {
+    "picture": ("appliances", "beauty", "books", "food", "other", "toys"),
+    "style": ("bags", "clothing", "furniture", "jewellery", "shoes"),
+}
+"""What a print tells of things of these categories. The designs of the latter come in colours, and pictures of two
+colourways agree in all that is printed."""
+_CANDIDATES: Final = (COMPARED // 2, COMPARED)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well the photos of one set are answered, by product and by style."""
+
+    products: Retrieval
+    styles: Retrieval
 
 
 @dataclass(frozen=True)
 class VerificationFit:
-    """rule: None: nothing helps without costing something. Qualities of each set, without it and with it."""
+    """rules: none for a group that nothing helps without costing something. before, after: each set without, with."""
 
-    rule: VerificationRule | None
-    before: Mapping[str, Retrieval]
-    after: Mapping[str, Retrieval]
+    rules: tuple[VerificationRule, ...]
+    before: Mapping[str, Quality]
+    after: Mapping[str, Quality]
 
 
 def fit_verification(sets: Sets, reranker: Reranker | None) -> VerificationFit:
-    """The rule with the best mean average precision that costs no set recall at 1 or 5; every set counts as much.
+    """For each group the rule with the best mean average precision, of products or of styles; every set counts as much.
 
-    A category whose photos lose recall at 1 by a rule is left out of it.
+    It must cost no set recall at 1 or 5, and compare no more pictures than help. A category whose photos lose recall at
+    1 by a rule is left out of it.
     """
     before = qualities(sets, Ranker(reranker))
-    best, after, most = None, before, _mean(before) + NOISE
-    for rule in _grid():
-        own = rule.model_copy(update={"categories": _unharmed(sets, reranker, rule)})
-        gained = qualities(sets, Ranker(reranker, own))
-        if _mean(gained) > most and all(_costs_nothing(gained[name], before[name]) for name in sets):
-            best, after, most = own, gained, _mean(gained)
-    return VerificationFit(best, before, after)
+    rules = tuple(rule for by in _GROUPS if (rule := _best(sets, reranker, by, before)) is not None)
+    return VerificationFit(rules, before, qualities(sets, Ranker(reranker, rules)))
 
 
-def qualities(sets: Sets, ranker: Ranker) -> dict[str, Retrieval]:
+def qualities(sets: Sets, ranker: Ranker) -> dict[str, Quality]:
     """Of every set's photos, ranked so."""
-    return {name: quality(photos, lambda each: ranker.rank(each).order.tolist()) for name, photos in sets.items()}
+    return {name: _quality(photos, ranker) for name, photos in sets.items()}
 
 
-def _grid() -> Iterator[VerificationRule]:
-    for least, enough, weight in itertools.product((6, 8, 12), (20, 40, 80), (0.1, 0.2, 0.4)):
-        yield VerificationRule(categories=_PRINTED, candidates=COMPARED, least=least, enough=enough, weight=weight)
+def _best(sets: Sets, reranker: Reranker | None, by: By, before: Mapping[str, Quality]) -> VerificationRule | None:
+    best, most = None, _mean(before, by)
+    for candidates in _CANDIDATES:
+        tried: list[tuple[float, VerificationRule | None]] = [(most, best)]
+        for rule in _grid(by, candidates):
+            own = rule.model_copy(update={"categories": _unharmed(sets, reranker, rule)})
+            gained = qualities(sets, Ranker(reranker, (own,)))
+            if all(_costs_nothing(gained[name], before[name]) for name in sets):
+                tried.append((_mean(gained, by), own))
+        gain, found = max(tried, key=lambda each: each[0])
+        if gain > most + NOISE:
+            best, most = found, gain
+    return best
+
+
+def _grid(by: By, candidates: int) -> Iterator[VerificationRule]:
+    for least, enough, weight in itertools.product((6, 8, 12), (20, 40, 80), (0.2, 0.4, 0.6)):
+        yield VerificationRule(
+            by=by, categories=_GROUPS[by], candidates=candidates, least=least, enough=enough, weight=weight
+        )
 
 
 def _unharmed(sets: Sets, reranker: Reranker | None, rule: VerificationRule) -> tuple[str, ...]:
@@ -66,13 +92,26 @@ def _unharmed(sets: Sets, reranker: Reranker | None, rule: VerificationRule) -> 
 def _gain(photos: Sequence[Observation], reranker: Reranker | None, rule: VerificationRule) -> float:
     if not photos:
         return 0.0
-    without, with_it = (qualities({"": photos}, Ranker(reranker, each))[""].recall_1 for each in (None, rule))
+    without, with_it = (_quality(photos, Ranker(reranker, rules)).products.recall_1 for rules in ((), (rule,)))
     return with_it - without
 
 
-def _costs_nothing(own: Retrieval, other: Retrieval) -> bool:
-    return own.recall_1 >= other.recall_1 - NOISE and own.recall_5 >= other.recall_5 - NOISE
+def _quality(photos: Sequence[Observation], ranker: Ranker) -> Quality:
+    products, styles = [], []
+    for each in photos:
+        order = ranker.rank(each).order.tolist()
+        products.append(rank_of(str(each.product), [each.products[i] for i in order]))
+        styles.append(rank_of(str(each.style), [each.styles[i] for i in order]))
+    return Quality(retrieval(products), retrieval(styles))
 
 
-def _mean(found: Mapping[str, Retrieval]) -> float:
-    return float(np.mean([each.mean_average_precision for each in found.values()]))
+def _costs_nothing(own: Quality, other: Quality) -> bool:
+    return all(
+        mine.recall_1 >= theirs.recall_1 - NOISE and mine.recall_5 >= theirs.recall_5 - NOISE
+        for mine, theirs in ((own.products, other.products), (own.styles, other.styles))
+    )
+
+
+def _mean(found: Mapping[str, Quality], by: By) -> float:
+    of = (each.products if by == "picture" else each.styles for each in found.values())
+    return float(np.mean([each.mean_average_precision for each in of]))

@@ -14,6 +14,8 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.schema import CreateTable
 
+from shiwu.vision.local_features import is_current
+
 _VECTORS: Final = Table(
     "vectors_and_features",
     MetaData(),
@@ -72,18 +74,20 @@ class KnownVectors:
         self._engine.dispose()
 
     def find(self, keys: Collection[Key]) -> dict[Key, Known]:
-        """Those of these that are known; some hundred at a time."""
+        """Those of these that are known, with local features of this release; some hundred at a time."""
         files = {key.sha256 for key in keys}
         with self._engine.connect() as connection:
             rows = connection.execute(select(_VECTORS).where(_VECTORS.c.sha256.in_(files))).all()
-        found = {Key(*row[:3]): Known(*row[3:]) for row in rows}
+        found = {Key(*row[:3]): Known(*row[3:]) for row in rows if is_current(row.local_features)}
         return {key: found[key] for key in keys if key in found}
 
     def add(self, made: Mapping[Key, Known]) -> None:
-        """Keeps these; one that somebody else has added meanwhile stays as it is."""
+        """Keeps these, instead of what is there by their keys."""
         if not made:
             return
         insert = postgresql_insert if self._engine.dialect.name == "postgresql" else sqlite_insert
         rows = [{**key._asdict(), **known._asdict()} for key, known in made.items()]
         with self._engine.begin() as connection:
-            connection.execute(insert(_VECTORS).on_conflict_do_nothing(), rows)
+            adding = insert(_VECTORS)
+            replacing = {name: adding.excluded[name] for name in Known._fields}
+            connection.execute(adding.on_conflict_do_update(index_elements=Key._fields, set_=replacing), rows)

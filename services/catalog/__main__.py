@@ -1,4 +1,4 @@
-"""Runs the catalogue: python -m services.catalog [serve | migrate | verify | reembed | retire]."""
+"""Runs the catalogue: python -m services.catalog [serve | migrate | verify | describe | reembed | retire]."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from services.catalog.ingest import Ingest
 from services.catalog.metrics import CatalogMetrics
 from services.catalog.operations_servicer import OperationsService
 from services.catalog.picture_sources import PictureSource
-from services.catalog.reembedding import Reembedding, sources
+from services.catalog.reembedding import Outcome, Reembedding, sources
 from services.catalog.servicer import CatalogService
 from services.catalog.settings import Settings
 from services.catalog.sql import SqlStore
@@ -104,14 +104,18 @@ async def verify(settings: Settings) -> None:
         print(f"{await parts.ingest.verify_all()} pictures were missing in the index and are there now")
 
 
+async def describe(settings: Settings) -> None:
+    """Makes the local features that pictures lack, or have from another release; goes on where it was killed."""
+    async with _parts(settings) as parts:
+        outcome = await parts.reembedding.describe(_report)
+        _list(outcome)
+
+
 async def reembed(settings: Settings, model: str, max_missing: int) -> None:
     """Gives all pictures a vector by MODEL (name@version), then lets searches use it; goes on where it was killed."""
     async with _parts(settings) as parts:
-        outcome = await parts.reembedding.build(
-            model, lambda made, lost: print(f"{made:,} made, {lost:,} cannot be", flush=True)
-        )
-        for image_id, reason in islice(outcome.lost.items(), 20):
-            print(f"{image_id}: {reason}")
+        outcome = await parts.reembedding.build(model, _report)
+        _list(outcome)
         if len(outcome.lost) > max_missing:
             msg = (
                 f"{len(outcome.lost):,} pictures cannot be made again, so {model} is not served; add them again, or"
@@ -145,6 +149,15 @@ async def retire(settings: Settings, old: str, delete_lost: bool) -> None:
         with foreign_errors("search"):
             await parts.search.DropModel(DropModelRequest(model=old), timeout=_SWAP_SECONDS)
         print(f"{old} is gone; {len(lost):,} pictures without a vector by {new} were deleted")
+
+
+def _report(made: int, lost: int) -> None:
+    print(f"{made:,} made, {lost:,} cannot be", flush=True)
+
+
+def _list(outcome: Outcome) -> None:
+    for image_id, reason in islice(outcome.lost.items(), 20):
+        print(f"{image_id}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -189,7 +202,7 @@ def _database(settings: Settings) -> Database:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m services.catalog", description="The catalogue service.")
     commands = parser.add_subparsers(dest="command")
-    for command in (serve, migrate, verify, reembed, retire):
+    for command in (serve, migrate, verify, describe, reembed, retire):
         of_command = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         if command in (reembed, retire):
             of_command.add_argument("model")
@@ -205,4 +218,5 @@ if __name__ == "__main__":
     elif given.command == "retire":
         run(partial(retire, old=given.model, delete_lost=given.delete_lost), Settings, "catalog")
     else:
-        run({"migrate": migrate, "verify": verify}.get(given.command, serve), Settings, "catalog")
+        plain = {"migrate": migrate, "verify": verify, "describe": describe}
+        run(plain.get(given.command, serve), Settings, "catalog")

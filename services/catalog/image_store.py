@@ -96,8 +96,12 @@ class ImageStore(Protocol):
         """
         ...
 
+    async def images_to_describe(self, *, after: str, limit: int) -> list[ReferenceImage]:
+        """Images whose local features are not known, or packed by another release."""
+        ...
+
     async def set_local_features(self, features: Mapping[str, tuple[str, bytes]]) -> None:
-        """Keeps local features of images whose rows came without them.
+        """Keeps local features of images whose rows came without them, or with another release's.
 
         features: by image, with the `sha256` of the picture that they are of. Those of a picture that is another one by
         now, or is gone, are left out.

@@ -1,4 +1,4 @@
-"""A new version of an embedder: vectors of all pictures by it, beside those in use.
+"""A new version of what pictures are found by: vectors of all of them by it, beside those in use; local features.
 
 Every step asks what is still to be done, so that a run that was killed goes on where it was. Pictures that come while
 it runs get a vector by each version that the embedder runs (`ingest.versions_for`), and every change of a picture's
@@ -26,7 +26,7 @@ from shiwu.chassis.errors import DeadlineError, InvalidInputError, OverloadedErr
 from shiwu.vision.decode import ImageError, Limits
 from shiwu.vision.resize import Image
 from shiwu.wire import pictures
-from shiwu.wire.models import EmbeddingModel
+from shiwu.wire.models import EmbeddingModel, model_for
 
 T = TypeVar("T")
 _MOST = 1000
@@ -85,6 +85,22 @@ class Reembedding:
         await self._index(model)
         return outcome
 
+    async def describe(self, report: Callable[[int, int], None]) -> Outcome:
+        """Gives every picture local features that scans of this release compare; those that it has stay.
+
+        report: is told how many were made so far, and how many cannot be. Waits for services that do not answer.
+        """
+        outcome, after = Outcome(), ""
+        models = await _patiently(self._ingest.models)
+        while images := await self._store.images_to_describe(after=after, limit=_CROPS):
+            after = images[-1].image_id
+            crops = await self._crops(images, lambda category: model_for(category, models), outcome)
+            features = {image.image_id: (image.sha256, each) for image, _, each in crops}
+            await _patiently(lambda: self._store.set_local_features(features))  # noqa: B023
+            outcome.made += len(features)
+            report(outcome.made, len(outcome.lost))
+        return outcome
+
     async def promote(self, model: str, old: str) -> list[str]:
         """Makes this version the own one of all pictures, and forgets their vectors by the old one.
 
@@ -126,16 +142,25 @@ class Reembedding:
         msg = f"the embedder does not run {model}, but {', '.join(each.model for each in running)}"
         raise PreconditionError(msg)
 
-    async def _make(self, images: Sequence[ReferenceImage], version: EmbeddingModel, outcome: Outcome) -> None:
+    async def _crops(
+        self, images: Sequence[ReferenceImage], model_of: Callable[[str], EmbeddingModel], outcome: Outcome
+    ) -> list[tuple[ReferenceImage, Image, bytes]]:
+        """Images with their crops for the model of their category, and local features."""
         products = await _patiently(lambda: self._store.find_products({image.product_id for image in images}))
-        categories = {key: product.category for key, product in products.items()}
+        categories = [products[i.product_id].category if i.product_id in products else "" for i in images]
         read = await asyncio.gather(
-            *(self._crop(image, categories.get(image.product_id, ""), version) for image in images)
+            *(
+                self._crop(image, category, model_of(category))
+                for image, category in zip(images, categories, strict=True)
+            )
         )
-        crops = [(image, *each) for image, each in zip(images, read, strict=True) if not isinstance(each, str)]
         outcome.lost |= {
             image.image_id: reason for image, reason in zip(images, read, strict=True) if isinstance(reason, str)
         }
+        return [(image, *each) for image, each in zip(images, read, strict=True) if not isinstance(each, str)]
+
+    async def _make(self, images: Sequence[ReferenceImage], version: EmbeddingModel, outcome: Outcome) -> None:
+        crops = await self._crops(images, lambda _: version, outcome)
         if not crops:
             return
         made = await _patiently(lambda: self._ingest.embed([crop for _, crop, _ in crops], version))

@@ -8,7 +8,9 @@ validation data:
   where two merchants sell one design, none leads, and the confidence says that it may be either. It is negative where
   re-ranking preferred a less similar picture;
 - hubness: how near its best picture is to photos of anything (query_bank.py), where a bank is in use;
-- agreement: the share of the five best-ranked pictures that are of it.
+- agreement: the share of the five best-ranked pictures that are of it;
+- shared print: how much of its best picture's print is in the photo, at the same places and in the same colours
+  (verification.py). A product of the same brand shares some of it, a turned or cropped photo not all.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Signs:
     hubness: float | None
     """None where no bank is in use."""
     agreement: float
+    shared_print: float = 0.0
 
 
 _AGREEING: Final = 5
@@ -49,7 +52,8 @@ def agreement(products: Sequence[str]) -> float:
 
 def probability(signs: Signs, rule: AcceptanceRule) -> float:
     """How likely the best product is the right one, 0 to 1."""
-    z = rule.bias + rule.similarity * signs.similarity + rule.margin * signs.margin + rule.agreement * signs.agreement
+    z = rule.bias + rule.similarity * signs.similarity + rule.margin * signs.margin
+    z += rule.agreement * signs.agreement + rule.shared_print * signs.shared_print
     if signs.hubness is not None:
         z += rule.hubness * (signs.hubness - rule.typical_hubness)
     return 1.0 / (1.0 + math.exp(-z)) if z >= 0.0 else math.exp(z) / (1.0 + math.exp(z))

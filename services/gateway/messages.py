@@ -105,7 +105,8 @@ def _candidates(answer: Answer[DescribeResponse]) -> list[pb.Candidate]:
     if answer.ranking is None:
         return []
     order, distances = answer.ranking.order.tolist(), answer.ranking.distances.tolist()
-    proofs = [0.0] * len(order) if answer.ranking.proofs is None else answer.ranking.proofs.tolist()
+    prints = answer.ranking.prints
+    proofs = [0.0] * len(order) if prints is None else prints.proofs.tolist()
     return [
         pb.Candidate(
             image_id=answer.candidates[i].image_id,

@@ -137,11 +137,11 @@ class Scanner(Generic[F]):
         return EarlyFacts(self._peers.catalog, products, max_articles=self._rules.max_articles, seconds=seconds)
 
     def _verifying(self, found: Found, progress: Progress) -> Verifying | None:
-        rule = self._tunings.of(found.model.id).verification if self._rules.verify else None
-        if rule is None:
+        rules = self._tunings.of(found.model.id).verification
+        if not rules or not self._rules.verify:
             return None
         seconds = progress.budget(self._rules.limits.describe, share=0.5)
-        return Verifying(self._peers.catalog, found.crop, found.hits, rule, seconds=seconds)
+        return Verifying(self._peers.catalog, found.crop, found.hits, rules, seconds=seconds)
 
     async def _voted(self, answer: Answer[F], found: Found, progress: Progress) -> None:
         """Asks for the vote; without one, the categories stay the detector's."""
@@ -192,12 +192,13 @@ class Scanner(Generic[F]):
             if _search_is_lossy(progress):
                 margin = min(margin, 0.0)
             rule = self._tunings.of(found.model.id).acceptance
-            order, hubness = answer.ranking.order.tolist(), answer.ranking.hubness
+            order, hubness, prints = answer.ranking.order.tolist(), answer.ranking.hubness, answer.ranking.prints
             signs = Signs(
                 best.similarity,
                 margin,
                 None if hubness is None else float(hubness[order[0]]),
                 agreement([answer.candidates[i].product_id for i in order]),
+                0.0 if prints is None else float(prints.shared[order[0]]),
             )
             answer.confidence = probability(signs, rule)
             limit = threshold(best.category, rule)

@@ -15,10 +15,18 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 """Unit vectors, shape (n, dimension)."""
 
-Proofs = NDArray[np.float32]
-"""How surely each candidate shows the same print as the photo, 0 to 1, (n,)."""
-
 Mode = Literal["none", "plain", "domain", "query-bank", "query-expansion"]
+
+
+class Prints(NamedTuple):
+    """What comparing prints tells of each candidate, in the candidates' own order; all of shape (n,)."""
+
+    proofs: NDArray[np.float32]
+    """How surely it shows the same print as the photo, 0 to 1."""
+    worth: NDArray[np.float32]
+    """What that counts, as cosine similarity."""
+    shared: NDArray[np.float32]
+    """How much of its print is in the photo, at the same places and in the same colours, 0 to 1."""
 
 
 class Ranking(NamedTuple):
@@ -32,8 +40,8 @@ class Ranking(NamedTuple):
     """What was really done."""
     hubness: NDArray[np.float32] | None = None
     """How strongly each candidate attracts past queries, in the candidates' own order, shape (n,), if that is known."""
-    proofs: Proofs | None = None
-    """In the candidates' own order; None where prints were not compared."""
+    prints: Prints | None = None
+    """None where they were not compared."""
 
 
 class Reranker(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -41,8 +41,8 @@ class Tuning:
     """Why there is none though there should be."""
     regions: RegionRule | None = None
     """How the part of the photo that is searched for is chosen; None: without asking search."""
-    verification: VerificationRule | None = None
-    """How prints are compared; None: not at all."""
+    verification: Sequence[VerificationRule] = ()
+    """How prints are compared."""
 
 
 UNTUNED: Final = Tuning(neighbours=20, acceptance=acceptance.DEFAULT_RULE)

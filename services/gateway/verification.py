@@ -4,75 +4,130 @@ Vectors find what looks alike; among that, local features tell the same print fr
 (shiwu/vision/local_features.py) makes a candidate's proof, from 0 to 1, which lets it rise. That is spatial
 verification as in Philbin et al., CVPR 2007, with the vectors' similarity kept where nothing is printed.
 
-It counts only in categories where it was tuned to: a garment's colourways share their pictures but for the colour.
+What a print tells depends on the thing, and so each group of categories has its own tuned rule. A package's print tells
+it from all others, if its colours are the same, too. A garment's colourways agree in all but the colour of the cloth:
+there a print proves the style, with all of its pictures, and which of them is the nearest is left to the vectors.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from services.gateway.candidates import nearest
 from services.gateway.ports import Catalog, Hit
-from services.gateway.ranking import Proofs, Ranking
+from services.gateway.ranking import Prints, Ranking
 from shiwu.chassis.abandoning import abandon
 from shiwu.chassis.errors import UnavailableError
 from shiwu.inference.tuning import VerificationRule
-from shiwu.vision.local_features import LocalFeatures, agreeing, describe, unpack
+from shiwu.vision.local_features import Agreement, LocalFeatures, compare, describe, is_current, unpack
 from shiwu.vision.resize import Image
+
+Rules = Sequence[VerificationRule]
+_NOTHING: Final = Agreement()
+
+
+class Compared(NamedTuple):
+    """A candidate. style: what its design is known by; agreement: None where it was not compared."""
+
+    category: str
+    style: str
+    agreement: Agreement | None
 
 
 class Verifying:
     """The comparison under way, while the vote is. Abandon it when the scan ends."""
 
     def __init__(
-        self, catalog: Catalog[object], crop: Image, hits: Sequence[Hit], rule: VerificationRule, *, seconds: float
+        self, catalog: Catalog[object], crop: Image, hits: Sequence[Hit], rules: Rules, *, seconds: float
     ) -> None:
         """crop: what was searched for. hits: nearest first."""
-        compared = [hit for hit in nearest(hits, rule.candidates) if hit.category in rule.categories]
-        self._rule = rule
-        self._asked = asyncio.ensure_future(_counts(catalog, crop, compared, seconds))
+        first = nearest(hits, max(rule.candidates for rule in rules))
+        compared = [first[i] for i in comparable([hit.category for hit in first], rules)]
+        self._rules = rules
+        self._asked = asyncio.ensure_future(_agreements(catalog, crop, compared, seconds))
 
     async def ranked(self, candidates: Sequence[Hit], ranking: Ranking) -> Ranking:
         """The candidates with what is proven of them. Raises what `Catalog.local_features` raises."""
         # Shielded: a scan that is cancelled must not cancel the call.
-        counts = await asyncio.shield(self._asked)
-        return verified(ranking, proofs([counts.get(hit.image_id, 0) for hit in candidates], self._rule), self._rule)
+        found = await asyncio.shield(self._asked)
+        compared = [
+            Compared(hit.category, hit.style_id or hit.product_id, found.get(hit.image_id)) for hit in candidates
+        ]
+        return verified(ranking, judged(compared, self._rules))
 
     def abandon(self) -> None:
         """Nobody waits for the answer any more."""
         abandon(self._asked)
 
 
-def proofs(counts: Sequence[int], rule: VerificationRule) -> Proofs:
-    """From numbers of agreeing features: 0 up to the rule's `least`, 1 from its `enough` on, and even between."""
-    beyond = np.array(counts, np.float32) - rule.least
-    return np.asarray(np.clip(beyond / (rule.enough - rule.least), 0.0, 1.0), np.float32)
+def comparable(categories: Sequence[str], rules: Rules) -> list[int]:
+    """Which pictures are compared, from their products' categories, nearest first."""
+    return [
+        i
+        for i, category in enumerate(categories)
+        if any(i < rule.candidates and category in rule.categories for rule in rules)
+    ]
 
 
-def verified(ranking: Ranking, proven: Proofs, rule: VerificationRule) -> Ranking:
-    """Candidates by their distance less the proof's worth; equal ones keep their order."""
-    distances = ranking.distances - np.float32(rule.weight) * proven
+def judged(candidates: Sequence[Compared], rules: Rules) -> Prints:
+    """What was compared, by each one's rule."""
+    prints = Prints(*(np.zeros(len(candidates), np.float32) for _ in Prints._fields))
+    for rule in rules:
+        own = [i for i, each in enumerate(candidates) if each.category in rule.categories]
+        agreements = [candidates[i].agreement or _NOTHING for i in own]
+        proofs = [_proof(each.features, rule) for each in agreements]
+        if rule.by == "picture":
+            proofs = [proof * each.colour for proof, each in zip(proofs, agreements, strict=True)]
+            prints.shared[own] = [
+                each.coverage * each.colour if each.features > rule.least else 0.0 for each in agreements
+            ]
+        else:
+            best: dict[str, float] = {}
+            for i, proof in zip(own, proofs, strict=True):
+                best[candidates[i].style] = max(proof, best.get(candidates[i].style, 0.0))
+            proofs = [best[candidates[i].style] for i in own]
+        prints.proofs[own] = proofs
+        prints.worth[own] = rule.weight * np.array(proofs, np.float32)
+    return prints
+
+
+def verified(ranking: Ranking, prints: Prints) -> Ranking:
+    """Candidates by their distance less what is proven of them; equal ones keep their order."""
+    distances = ranking.distances - prints.worth
     order = ranking.order[np.argsort(distances[ranking.order], kind="stable")]
-    return ranking._replace(order=order, distances=distances, proofs=proven)
+    return ranking._replace(order=order, distances=distances, prints=prints)
 
 
-def count_agreeing(photo: LocalFeatures, pictures: Mapping[str, bytes]) -> dict[str, int]:
-    """How many features of the photo are in each picture. Raises UnavailableError if one is packed wrongly."""
+def agreements(photo: LocalFeatures, pictures: Mapping[str, bytes]) -> dict[str, Agreement]:
+    """What the photo has in common with each picture. Raises UnavailableError if one is packed wrongly.
+
+    Those that another release has packed are left out.
+    """
     try:
-        return {image_id: agreeing(photo, unpack(packed)) for image_id, packed in pictures.items()}
+        return {image_id: compare(photo, unpack(packed)) for image_id, packed in pictures.items() if is_current(packed)}
     except ValueError as error:
         msg = f"catalog: {error}"
         raise UnavailableError(msg) from error
 
 
-async def _counts(catalog: Catalog[object], crop: Image, hits: Sequence[Hit], seconds: float) -> dict[str, int]:
+def _proof(features: int, rule: VerificationRule) -> float:
+    """0 up to the rule's `least`, 1 from its `enough` on; between, each further feature proves less."""
+    beyond = max(0, features - rule.least)
+    return min(1.0, math.log1p(beyond) / math.log1p(rule.enough - rule.least))
+
+
+async def _agreements(
+    catalog: Catalog[object], crop: Image, hits: Sequence[Hit], seconds: float
+) -> dict[str, Agreement]:
     if not hits:
         return {}
     photo, pictures = await asyncio.gather(
         asyncio.to_thread(describe, crop),
         catalog.local_features([hit.image_id for hit in hits], seconds=seconds),
     )
-    return await asyncio.to_thread(count_agreeing, photo, pictures)
+    return await asyncio.to_thread(agreements, photo, pictures)

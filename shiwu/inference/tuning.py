@@ -66,6 +66,7 @@ class AcceptanceRule(Frozen):
     typical_hubness: float = 0.0
     """Hubness counts from here, so that where it is not known it does not count."""
     agreement: float = 0.0
+    shared_print: float = 0.0
     threshold: float = Field(ge=0.0, le=1.0)
     """The probability from which on a product is accepted."""
     thresholds: dict[str, float] = Field(default_factory=dict)
@@ -100,6 +101,8 @@ class RegionRule(Frozen):
 class VerificationRule(Frozen):
     """How the prints of the nearest catalogue pictures count (see services/gateway/verification.py)."""
 
+    by: Literal["picture", "style"]
+    """What a print tells: which picture shows the photo's product, by its colours too, or only which style does."""
     categories: tuple[str, ...]
     """Pictures of products of these are compared."""
     candidates: int = Field(ge=1, le=100)
@@ -136,5 +139,13 @@ class Tuning(Frozen):
     domains: DomainMeans
     regions: RegionRule | None = None
     """Unset: the first region is taken."""
-    verification: VerificationRule | None = None
-    """Unset: prints are not compared."""
+    verification: tuple[VerificationRule, ...] = ()
+    """Each for its own categories; prints of others are not compared."""
+
+    @model_validator(mode="after")
+    def _categories_have_one_rule(self) -> Self:
+        named = [category for rule in self.verification for category in rule.categories]
+        if twice := sorted({category for category in named if named.count(category) > 1}):
+            msg = f"verification has more than one rule for {', '.join(twice)}; expected one"
+            raise ValueError(msg)
+        return self

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, func, not_, select, tuple_, update
 
 from services.catalog.resources import ImageState, IndexRecord, ReferenceImage
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database
 from services.catalog.sql.rows import Rows, now
+from shiwu.vision.local_features import VERSION
 
 IMAGES = Rows(
     tables.reference_images,
@@ -21,6 +22,11 @@ IMAGES = Rows(
     refers_to="product_id",
     hidden=("vector", "local_features"),
 )
+
+
+_FEATURES = tables.reference_images.c.local_features
+# Not by comparison: what a migration gave old rows in SQLite is an empty text, which equals no empty bytes.
+_KNOWN = func.length(_FEATURES) > 0
 
 
 class Images:
@@ -49,10 +55,15 @@ class Images:
     async def find_local_features(self, image_ids: Collection[str]) -> dict[str, bytes]:
         pictures = tables.reference_images.c
         statement = select(pictures.image_id, pictures.local_features).where(
-            pictures.image_id.in_(sorted(image_ids)), pictures.local_features != b""
+            pictures.image_id.in_(sorted(image_ids)), _KNOWN
         )
         async with self._database.read("find_local_features") as connection:
             return {row.image_id: row.local_features for row in await connection.execute(statement)}
+
+    async def images_to_describe(self, *, after: str, limit: int) -> list[ReferenceImage]:
+        current = func.substr(_FEATURES, 1, len(VERSION)) == VERSION
+        async with self._database.read("images_to_describe") as connection:
+            return await IMAGES.page(connection, after, limit, not_(and_(_KNOWN, current)))
 
     async def set_local_features(self, features: Mapping[str, tuple[str, bytes]]) -> None:
         pictures = tables.reference_images

@@ -11,6 +11,7 @@ import pytest
 
 from services.catalog.resources import Batch, IndexRecord, Offer, Product, Progress, ReferenceImage, Style
 from shiwu.chassis.errors import NotFoundError
+from shiwu.vision.local_features import describe, pack
 
 VECTOR = np.eye(1, 8, dtype="<f4").tobytes()
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -58,6 +59,15 @@ async def test_local_features_are_kept_for_the_picture_that_they_are_of(shop):
     assert await shop.get_image("i") == before
     await shop.write(Batch(images=(image("i", sha256="1" * 64),)))
     assert await shop.find_local_features(["i"]) == {}
+
+
+async def test_images_whose_features_are_missing_or_anothers_are_to_be_described(shop):
+    made = pack(describe(np.zeros((9, 9, 3), np.uint8)))
+    await shop.write(Batch(images=(image("k", local_features=made), image("l", local_features=b"\x01 of old"))))
+    assert [each.image_id for each in await shop.images_to_describe(after="", limit=9)] == ["i", "j", "l"]
+    assert [each.image_id for each in await shop.images_to_describe(after="i", limit=1)] == ["j"]
+    await shop.set_local_features(dict.fromkeys(("i", "j", "l"), ("0" * 64, made)))
+    assert await shop.images_to_describe(after="", limit=9) == []
 
 
 async def test_unchanged_images_stay_indexed_and_changed_ones_do_not(shop):

@@ -92,7 +92,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database, monkeypatc
 
 
 async def test_a_database_of_the_first_release_goes_on(database):
-    """Its pictures have no time of their last change; those that wait have waited since they were added.
+    """Its pictures have no local features, nor a time of their last change; those that wait do so since being added.
 
     Its articles are found by today's words, and people have said what they are about.
     """
@@ -116,6 +116,8 @@ async def test_a_database_of_the_first_release_goes_on(database):
     store = SqlStore(database)
     [gap] = await store.list_gaps(before=None, limit=9)
     assert (gap.scan_id, gap.state, gap.replay, gap.cluster_id, gap.refused_product_id) == ("g", "open", None, "", "")
+    assert await store.find_local_features(["i"]) == {}
+    assert [image.image_id for image in await store.images_to_describe(after="", limit=9)] == ["i"]
     backlog = await store.backlog()
     assert (backlog.images_pending, backlog.pending_since) == (1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     (article,) = await store.search_articles("相机", offset=0, limit=5)

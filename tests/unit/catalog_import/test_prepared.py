@@ -21,7 +21,11 @@ VECTOR = np.full(48, 48**-0.5, "<f4").tobytes()
 DIGEST = hashlib.sha256(b"the file").hexdigest()
 
 
-FEATURES = pack(LocalFeatures(np.full((2, 2), 7, np.uint8), np.full((2, 128), 9, np.uint8)))
+FEATURES = pack(
+    LocalFeatures(
+        np.full((2, 2), 7, np.uint8), np.full((2, 128), 9, np.uint8), (192, 120), np.full((12, 12, 3), 5, np.uint8)
+    )
+)
 
 
 def entry(

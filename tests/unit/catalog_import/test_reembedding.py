@@ -65,6 +65,27 @@ async def test_every_picture_gets_a_vector_beside_the_one_that_it_has(
     assert again.made == 0
 
 
+async def test_features_that_are_missing_or_anothers_are_made(
+    catalogue: Catalogue, peers: Peers, shop: Shop, settings: ImportSettings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("services.catalog.reembedding._CROPS", 2)
+    ids = await stock(catalogue, shop, 5)
+    whole = await catalogue.store.find_local_features(ids)
+    digests = {image_id: (await catalogue.store.get_image(image_id)).sha256 for image_id in ids}
+    lost = {"i0": (digests["i0"], b""), "i2": (digests["i2"], b""), "i3": (digests["i3"], b"\x01 of another release")}
+    await catalogue.store.set_local_features(lost)
+    (shop.folder / "2.png").unlink()
+    vectors = peers.embedder.switch.calls["Embed"]
+    told = list[tuple[int, int]]()
+    outcome = await reembedding(catalogue, settings).describe(lambda *each: told.append(each))
+    assert outcome.made == 2
+    assert list(outcome.lost) == ["i2"]
+    assert told == [(1, 1), (2, 1)]
+    assert await catalogue.store.find_local_features(ids) == {key: whole[key] for key in ids if key != "i2"}
+    assert peers.embedder.switch.calls["Embed"] == vectors
+    assert (await reembedding(catalogue, settings).describe(nothing)).made == 0
+
+
 async def test_what_comes_meanwhile_gets_both_and_what_changes_changes_in_both(
     catalogue: Catalogue, peers: Peers, shop: Shop, settings: ImportSettings
 ):

@@ -9,38 +9,52 @@ import numpy as np
 from evaluation.reranking import Ranker
 from evaluation.verifying import fit_verification, qualities
 from shiwu.inference.tuning import VerificationRule
+from shiwu.vision.local_features import Agreement
 from tests.unit.evaluation.observations import of_neighbours
 
-RULE = VerificationRule(categories=("food",), candidates=2, least=8, enough=40, weight=0.4)
+RULE = VerificationRule(by="picture", categories=("food",), candidates=2, least=8, enough=40, weight=0.4)
 
 
 def photo(category, counts, right):
     """The first of three candidates is the nearest; the product in the photo is the `right` one."""
     products = ["p" if i == right else f"q{i}" for i in range(3)]
     seen = of_neighbours(category, [], [(category, 0.9), (category, 0.8), (category, 0.7)], products)
-    return replace(seen, agreeing=counts)
+    agreements = [Agreement(count, 1.0, 1.0) for count in counts]
+    return replace(seen, agreements=agreements, style="s", styles=["s" if each == "p" else each for each in products])
 
 
 def test_prints_count_as_the_gateway_counts_them() -> None:
-    ranker = Ranker(None, RULE)
+    ranker = Ranker(None, [RULE])
     assert ranker.rank(photo("food", [0, 40, 150], 1)).order.tolist() == [1, 0, 2]
     assert ranker.rank(photo("toys", [0, 40, 150], 1)).order.tolist() == [0, 1, 2]
-    assert Ranker().rank(photo("food", [0, 40, 150], 1)).proofs is None
+    assert Ranker().rank(photo("food", [0, 40, 150], 1)).prints is None
 
 
 def test_what_finds_more_is_chosen_and_a_category_that_loses_is_left_out() -> None:
     hidden = [photo("food", [0, 60, 0], 1)] * 4
     misled = [photo("toys", [0, 60, 0], 0)] * 4
     fit = fit_verification({"food": hidden, "toys": misled}, None)
-    assert fit.rule is not None
-    assert "food" in fit.rule.categories
-    assert "toys" not in fit.rule.categories
-    assert (fit.before["food"].recall_1, fit.after["food"].recall_1) == (0.0, 1.0)
+    [rule] = fit.rules
+    assert rule.by == "picture"
+    assert "food" in rule.categories
+    assert "toys" not in rule.categories
+    assert rule.candidates == 10  # no more are compared than help
+    assert (fit.before["food"].products.recall_1, fit.after["food"].products.recall_1) == (0.0, 1.0)
     assert fit.after["toys"] == fit.before["toys"]
-    assert qualities({"food": hidden}, Ranker(None, fit.rule))["food"] == fit.after["food"]
+    assert qualities({"food": hidden}, Ranker(None, fit.rules))["food"] == fit.after["food"]
+
+
+def test_a_garment_s_print_lifts_its_style_and_leaves_the_colour_to_the_vectors() -> None:
+    """The nearest is another style; of the photo's own style first comes the right colour, then a wrong one."""
+    seen = replace(photo("clothing", [0, 0, 60], 1), styles=["t", "s", "s"])
+    fit = fit_verification({"clothing": [seen] * 4}, None)
+    [rule] = fit.rules
+    assert rule.by == "style"
+    assert Ranker(None, fit.rules).rank(seen).order.tolist() == [1, 2, 0]
+    assert (fit.before["clothing"].styles.recall_1, fit.after["clothing"].styles.recall_1) == (0.0, 1.0)
 
 
 def test_without_a_gain_nothing_is_compared() -> None:
     even = [photo("food", [0, 0, 0], int(right)) for right in np.arange(6) % 3]
     fit = fit_verification({"food": even}, None)
-    assert (fit.rule, fit.after) == (None, fit.before)
+    assert (fit.rules, fit.after) == ((), fit.before)

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from services.gateway.messages import to_response
-from services.gateway.ranking import by_similarity
+from services.gateway.ranking import Prints, by_similarity
 from services.gateway.tuning import UNTUNED
-from services.gateway.verification import Verifying, count_agreeing, proofs, verified
+from services.gateway.verification import Compared, Verifying, agreements, comparable, judged, verified
 from shiwu.chassis.errors import UnavailableError
 from shiwu.inference.tuning import VerificationRule
-from shiwu.vision.local_features import describe, pack
+from shiwu.vision.local_features import Agreement, describe, pack
 from tests.unit.gateway.world import RULES, DictCatalog, Product, TileHit, World, embed, photo
 
-RULE = VerificationRule(categories=("toys",), candidates=10, least=8, enough=40, weight=0.4)
+RULE = VerificationRule(by="picture", categories=("toys",), candidates=10, least=8, enough=40, weight=0.4)
 BOXES = [Product("robot box", "toys"), Product("rocket box", "toys")]
 
 
@@ -33,9 +33,9 @@ def box(name, side=240):
     return image
 
 
-def shop(rule=RULE, **changes):
+def shop(*rules, **changes):
     """The photo's own product is the less similar one."""
-    world = World((), tuning=replace(UNTUNED, verification=rule), rules=replace(RULES, **changes))
+    world = World((), tuning=replace(UNTUNED, verification=rules), rules=replace(RULES, **changes))
     world.detector.scores = (("toys", 0.9),)
     own, other = (embed(box(each.product_id)) for each in BOXES)
     for product, vector in zip(BOXES, (own + 0.3 * np.roll(own, 7), 3 * own + other), strict=True):
@@ -54,13 +54,13 @@ async def found(world, **options):
 
 
 async def test_the_same_print_comes_before_what_only_looks_alike() -> None:
-    _, order = await found(shop(None))
+    _, order = await found(shop())
     assert order == ["rocket box", "robot box"]
-    world = shop()
+    world = shop(RULE)
     answer, order = await found(world)
     assert order == ["robot box", "rocket box"]
     assert world.catalog.compared == [["rocket box-a", "robot box-a"]]
-    assert answer.ranking.proofs.tolist()[::-1] == [1.0, 0.0]
+    assert answer.ranking.prints.proofs.tolist()[::-1] == [1.0, 0.0]
     assert not answer.missing
     evidence = to_response(replace(answer, facts=None), "s", world.progress, explain=True).evidence
     assert [(each.image_id, each.proof) for each in evidence.candidates] == [
@@ -70,12 +70,12 @@ async def test_the_same_print_comes_before_what_only_looks_alike() -> None:
     assert "verify" in [each.stage for each in evidence.stages]
 
 
-@pytest.mark.parametrize(("rule", "changes"), [(None, {}), (RULE, {"verify": False})])
-async def test_nothing_is_compared_unless_it_was_tuned_and_is_wanted(rule, changes) -> None:
-    world = shop(rule, **changes)
+@pytest.mark.parametrize(("rules", "changes"), [((), {}), ((RULE,), {"verify": False})])
+async def test_nothing_is_compared_unless_it_was_tuned_and_is_wanted(rules, changes) -> None:
+    world = shop(*rules, **changes)
     answer, order = await found(world)
     assert order == ["rocket box", "robot box"]
-    assert (world.catalog.compared, answer.ranking.proofs) == ([], None)
+    assert (world.catalog.compared, answer.ranking.prints) == ([], None)
 
 
 async def test_other_categories_and_farther_pictures_are_not_compared() -> None:
@@ -83,15 +83,18 @@ async def test_other_categories_and_farther_pictures_are_not_compared() -> None:
     answer, order = await found(world)
     assert order == ["rocket box", "robot box"]
     assert world.catalog.compared == []
-    assert answer.ranking.proofs.tolist() == [0.0, 0.0]
+    assert answer.ranking.prints.proofs.tolist() == [0.0, 0.0]
     world = shop(RULE.model_copy(update={"candidates": 1}))
     await found(world)
     assert world.catalog.compared == [["rocket box-a"]]
 
 
-async def test_pictures_without_features_stay_where_they_are() -> None:
-    world = shop()
+@pytest.mark.parametrize("packed", [None, b"\x01 of another release"])
+async def test_pictures_without_features_of_this_release_stay_where_they_are(packed) -> None:
+    world = shop(RULE)
     del world.catalog.features["robot box-a"]
+    if packed:
+        world.catalog.features["robot box-a"] = packed
     answer, order = await found(world)
     assert order == ["rocket box", "robot box"]
     assert not answer.missing
@@ -99,11 +102,11 @@ async def test_pictures_without_features_stay_where_they_are() -> None:
 
 @pytest.mark.parametrize("broken", ["down", "nonsense"])
 async def test_without_features_candidates_stay_ranked_and_the_answer_says_so(broken) -> None:
-    world = shop()
+    world = shop(RULE)
     if broken == "down":
         world.catalog.error = UnavailableError("catalog: no connection")
     else:
-        world.catalog.features = dict.fromkeys(world.catalog.features, b"nonsense")
+        world.catalog.features = dict.fromkeys(world.catalog.features, b"\x02nonsense")
     answer, order = await found(world)
     assert order == ["rocket box", "robot box"]
     [missing] = answer.missing
@@ -115,7 +118,7 @@ async def test_an_early_end_of_the_scan_leaves_no_unheard_error() -> None:
     unheard = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
     catalog = DictCatalog(error=UnavailableError("catalog: no connection"))
-    verifying = Verifying(catalog, box("robot box"), [TileHit("a", "p", "", "toys", 0.5, b"")], RULE, seconds=60.0)
+    verifying = Verifying(catalog, box("robot box"), [TileHit("a", "p", "", "toys", 0.5, b"")], [RULE], seconds=60.0)
     verifying.abandon()
     await asyncio.wait([verifying._asked])
     del verifying
@@ -124,26 +127,56 @@ async def test_an_early_end_of_the_scan_leaves_no_unheard_error() -> None:
     assert unheard == []
 
 
-def test_proofs_grow_evenly_between_least_and_enough() -> None:
-    assert proofs([0, 8, 24, 40, 150], RULE).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
-    assert proofs([], RULE).shape == (0,)
+def test_proofs_grow_from_least_to_enough_and_other_colours_prove_less() -> None:
+    def proofs(*agreements):
+        return judged([Compared("toys", "s", each) for each in agreements], [RULE]).proofs.tolist()
+
+    counts = proofs(*(Agreement(count, 0.5, 1.0) for count in (0, 8, 9, 24, 40, 150)))
+    assert counts == sorted(counts)
+    assert (counts[1], counts[4], counts[5]) == (0.0, 1.0, 1.0)
+    assert 0.0 < counts[2] < 0.5 < counts[3] < 1.0
+    assert proofs(None, Agreement(150, 1.0, 0.25)) == [0.0, 0.25]
+    assert proofs() == []
+
+
+def test_a_style_is_proven_by_any_of_its_pictures_whatever_their_colour() -> None:
+    by_style = RULE.model_copy(update={"by": "style", "weight": 0.5})
+    seen = [("toys", "s", None), ("toys", "t", Agreement(40, 1.0, 1.0)), ("toys", "s", Agreement(40, 1.0, 0.0))]
+    prints = judged([Compared(*each) for each in (*seen, ("bags", "s", Agreement(40, 1.0, 1.0)))], [by_style])
+    assert prints.proofs.tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert prints.worth.tolist() == [0.5, 0.5, 0.5, 0.0]
+    assert prints.shared.tolist() == [0.0] * 4
+
+
+def test_what_is_shared_is_of_place_and_colour_and_nothing_where_too_little_agrees() -> None:
+    agreements = [Agreement(9, 0.5, 0.5), Agreement(8, 0.9, 1.0), None, Agreement(100, 1.0, 1.0)]
+    shared = judged([Compared("toys", "s", each) for each in agreements], [RULE]).shared
+    assert shared.tolist() == [0.25, 0.0, 0.0, 1.0]
+
+
+def test_each_rule_compares_its_own_categories_as_far_as_it_says() -> None:
+    far = RULE.model_copy(update={"categories": ("bags", "shoes"), "candidates": 4})
+    near = RULE.model_copy(update={"candidates": 2})
+    assert comparable(["toys", "bags", "toys", "shoes", "bags", "books"], [near, far]) == [0, 1, 3]
 
 
 def test_what_is_proven_rises_by_its_worth_and_equals_keep_their_order() -> None:
     plain = by_similarity([0.9, 0.8, 0.8, 0.4])
-    ranking = verified(plain, np.array([0.0, 0.0, 0.5, 1.0], np.float32), RULE)
+    proven, nothing = np.array([0.0, 0.0, 0.2, 0.4], np.float32), np.zeros(4, np.float32)
+    ranking = verified(plain, Prints(nothing, proven, nothing))
     assert ranking.order.tolist() == [2, 0, 1, 3]
     np.testing.assert_allclose(ranking.distances, [0.1, 0.2, 0.0, 0.2], atol=1e-6)
     assert ranking.mode == plain.mode
-    same = verified(plain, np.zeros(4, np.float32), RULE)
+    same = verified(plain, Prints(nothing, nothing, nothing))
     assert same.order.tolist() == plain.order.tolist()
 
 
-def test_features_are_counted_for_each_picture() -> None:
+def test_each_picture_is_compared_but_those_of_other_releases() -> None:
     shown = describe(box("robot box"))
-    packed = {"own": pack(shown), "other": pack(describe(box("rocket box")))}
-    counts = count_agreeing(shown, packed)
-    assert counts["own"] == len(shown.places)
-    assert counts["other"] < 8 or counts["other"] < counts["own"] / 4
+    packed = {"own": pack(shown), "other": pack(describe(box("rocket box"))), "old": b"\x01?"}
+    found = agreements(shown, packed)
+    assert list(found) == ["own", "other"]
+    assert found["own"].features == len(shown.places)
+    assert found["other"].features < 8 or found["other"].features < found["own"].features / 4
     with pytest.raises(UnavailableError, match="no local features"):
-        count_agreeing(shown, {"bad": b"?"})
+        agreements(shown, {"bad": b"\x02"})

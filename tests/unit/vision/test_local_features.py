@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiwu.vision.local_features import MOST, LocalFeatures, _matches, agreeing, describe, pack, unpack
+from shiwu.vision.local_features import MOST, Agreement, _matches, compare, describe, pack, unpack
 from shiwu.vision.resize import Image
+
+HEAD = 3 + 3 * 12 * 12
+"""Version, size and thumbnail."""
 
 
 def _print(seed: int) -> Image:
@@ -36,35 +39,60 @@ def _seen(image: Image, angle: float, seed: int = 0) -> Image:
 @pytest.mark.parametrize("angle", [0, 35, 90, 180])
 def test_the_same_print_agrees_however_it_is_turned_and_another_does_not(angle: float) -> None:
     photo = describe(_seen(_print(0), angle))
-    own, other = (agreeing(photo, describe(_print(seed))) for seed in (0, 1))
-    assert own >= 20
-    assert other < 8
+    own, other = (compare(photo, describe(_print(seed))) for seed in (0, 1))
+    assert own.features >= 20
+    assert own.coverage > 0.5
+    assert own.colour > 0.8
+    assert other.features < 8
 
 
 def test_a_mirrored_print_is_another() -> None:
     photo = describe(_seen(_print(0), 0))
-    assert agreeing(photo, describe(np.ascontiguousarray(_print(0)[:, ::-1]))) < 8
+    assert compare(photo, describe(np.ascontiguousarray(_print(0)[:, ::-1]))).features < 8
+
+
+def test_a_shared_part_of_the_print_covers_only_that() -> None:
+    sibling = _print(0)
+    sibling[150:] = _print(1)[150:]
+    photo = describe(_seen(_print(0), 10))
+    own, other = (compare(photo, describe(picture)) for picture in (_print(0), sibling))
+    assert other.features >= 10
+    assert other.coverage < 0.8 * own.coverage
+
+
+def test_another_colour_is_told_from_the_same_one_in_other_light() -> None:
+    shown = _print(0)
+    warm = np.asarray(np.clip(_seen(shown, 10) * np.array([1.15, 1.0, 0.8]), 0, 255), np.uint8)
+    left_orange = shown.copy()
+    left_orange[:, :110] = np.minimum(left_orange[:, :110], (255, 150, 40))
+    own, other = (compare(describe(warm), describe(picture)) for picture in (shown, left_orange))
+    assert own.colour > 0.9
+    assert other.colour < 0.3
+    assert other.features >= 20
 
 
 def test_a_picture_always_agrees_as_much_and_keeps_that_as_bytes() -> None:
     photo, shown = describe(_seen(_print(2), 20)), describe(_print(2))
-    count = agreeing(photo, shown)
-    assert agreeing(photo, shown) == count
-    assert agreeing(unpack(pack(photo)), unpack(pack(shown))) == count
-    assert len(pack(shown)) == 1 + 130 * len(shown.places) <= 1 + 130 * MOST
+    agreement = compare(photo, shown)
+    assert compare(photo, shown) == agreement
+    assert compare(unpack(pack(photo)), unpack(pack(shown))) == agreement
+    assert len(pack(shown)) == HEAD + 130 * len(shown.places) <= HEAD + 130 * MOST
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (300, 2, 3), (64, 64, 3)])
 def test_an_even_picture_has_no_features_and_agrees_with_nothing(shape: tuple[int, int, int]) -> None:
     even = describe(np.full(shape, 90, np.uint8))
     assert even.descriptors.shape == (0, 128)
-    assert unpack(pack(even)).places.shape == (0, 2)
-    assert agreeing(even, describe(_print(0))) == agreeing(describe(_print(0)), even) == agreeing(even, even) == 0
+    kept = unpack(pack(even))
+    assert (kept.places.shape, kept.size) == ((0, 2), even.size)
+    assert kept.thumbnail.tolist() == np.full((12, 12, 3), 90).tolist()
+    printed = describe(_print(0))
+    assert compare(even, printed) == compare(printed, even) == compare(even, even) == Agreement()
 
 
-@given(st.binary(max_size=300))
+@given(st.binary(max_size=2 * HEAD) | st.binary(max_size=2 * HEAD).map(b"\x02".__add__))
 def test_other_bytes_are_refused(data: bytes) -> None:
-    if data[:1] == b"\x01" and (len(data) - 1) % 130 == 0:
+    if data[:1] == b"\x02" and len(data) >= HEAD and (len(data) - HEAD) % 130 == 0:
         return
     with pytest.raises(ValueError, match="no local features"):
         unpack(data)
@@ -72,7 +100,7 @@ def test_other_bytes_are_refused(data: bytes) -> None:
 
 def test_too_many_features_are_refused() -> None:
     with pytest.raises(ValueError, match="no local features"):
-        unpack(b"\x01" + bytes(130 * (MOST + 1)))
+        unpack(b"\x02" + bytes(HEAD - 1 + 130 * (MOST + 1)))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(0, 12))
@@ -102,4 +130,4 @@ def test_random_places_are_no_agreement() -> None:
     """The same descriptors at places that no map explains."""
     features = describe(_print(0))
     shuffled = np.random.default_rng(0).permutation(len(features.places))
-    assert agreeing(features, LocalFeatures(features.places[shuffled], features.descriptors)) < 12
+    assert compare(features, features._replace(places=features.places[shuffled])).features < 12

@@ -92,11 +92,12 @@ async def test_without_the_embedder_nothing_is_known(shop: Shop, running: small.
     assert (await asyncio.to_thread(embed, [row(shop, "a.png")], asked))["problem"].to_pylist() == [""]
 
 
-def test_who_comes_second_changes_nothing_on_postgresql() -> None:
-    key, known = Key("0" * 64, "shoes", "general@1"), Known(3, 2, "shoes", 0.5, b"\0\0\x80?", b"\1")
+def test_what_is_known_with_features_of_another_release_is_made_again_on_postgresql() -> None:
+    key, known = Key("0" * 64, "shoes", "general@1"), Known(3, 2, "shoes", 0.5, b"\0\0\x80?", b"\2")
     with running_postgres() as server, KnownVectors(server.create_database()) as vectors:
         vectors.add({})
-        vectors.add({key: known})
-        vectors.add({key: known._replace(width=9), key._replace(model="general@2"): known})
+        vectors.add({key: known._replace(local_features=b"\1")})
+        assert vectors.find([key]) == {}
+        vectors.add({key: known, key._replace(model="general@2"): known})
         other = key._replace(category="bags")
         assert vectors.find([key, other]) == {key: known}
