@@ -6,7 +6,8 @@ The products are drawn (evaluation.flat_covers) and the photos are simulated pho
 against all covers. Crops and vectors are made by the services' own code, merchants' pictures as the catalogue takes
 them in. Rows: the cover's true box, the region that a scan looks at first, the one that it chooses in the end, the
 centre, the whole photo; and the first three after a quarter turn of the photo. "+ prints": the same, ranked as scans
-rank by the embedder's tuning, where that compares prints.
+rank by the embedder's tuning, where that compares prints. A second table: of the same photos, and of them when their
+cover is taken out of the catalogue, how many are answered with a product.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -34,11 +35,12 @@ from evaluation.metrics import Retrieval, interval, rank_of, retrieval
 from evaluation.photo_sets import Entry
 from evaluation.region_fitting import pick
 from evaluation.stages import Stages, Stocked, read, turned
+from services.gateway.acceptance import Signs, agreement, probability, threshold
 from services.gateway.pictures import Picture
 from services.gateway.ports import Box
-from services.gateway.ranking import by_similarity
+from services.gateway.ranking import Ranking, by_similarity
 from services.gateway.verification import Compared, Rules, comparable, judged, verified
-from shiwu.inference.tuning import RegionRule
+from shiwu.inference.tuning import RegionRule, Tuning
 from shiwu.vision.local_features import Agreement, compare
 
 Vectors = NDArray[np.float32]
@@ -81,12 +83,16 @@ async def _measured(options: argparse.Namespace) -> dict[str, Any]:
         for region, query in seen.items():
             queries.setdefault(region, []).append(query)
     rules = tuning.verification if tuning else ()
-    rows = {}
+    catalogue = _Catalogue(products, stocked, gallery)
+    rows, accepted = {}, {}
     for region, own in tqdm(queries.items(), "rows"):
-        rows[region] = _row(own, stocked, products, ())
+        rows[region] = _row([catalogue.ranked(each, ()) for each in own], products)
         if rules:
-            rows[f"{region} + prints"] = _row(own, stocked, products, rules)
-    return {"model": stages.embedder.model.id, "count": len(products), "seed": options.seed, "rows": rows}
+            rows[f"{region} + prints"] = _row([catalogue.ranked(each, rules) for each in own], products)
+        if tuning:
+            accepted[region] = _accepted(catalogue, own, tuning)
+    facts = {"model": stages.embedder.model.id, "count": len(products), "seed": options.seed}
+    return facts | {"rows": rows, "accepted": accepted}
 
 
 @dataclass(frozen=True)
@@ -118,16 +124,77 @@ def _entry(cover: Cover) -> Entry:
     return Entry(cover.product_id, cover.product_id, cover.family, cover.category, lambda: _png(cover))
 
 
-def _row(
-    queries: Sequence[Stocked], stocked: Sequence[Stocked], products: Sequence[Cover], rules: Rules
-) -> dict[str, Any]:
-    names = np.array([each.product_id for each in products])
-    similarities = np.stack([each.vector for each in queries]) @ np.stack([each.vector for each in stocked]).T
-    ranks = []
-    for query, product, row in zip(queries, names, similarities, strict=True):
-        nearest = np.argsort(-row, kind="stable")
-        order = nearest[_by_prints(query, nearest, row, stocked, products, rules)] if rules else nearest
-        ranks.append(rank_of(product, names[order].tolist()))
+class _Ranked(NamedTuple):
+    """A catalogue's covers for one photo."""
+
+    covers: Sequence[Cover]
+    """The most similar first."""
+    similarities: NDArray[np.float32]
+    ranking: Ranking
+
+    def names(self) -> list[str]:
+        """As ranked."""
+        return [self.covers[i].product_id for i in self.ranking.order.tolist()]
+
+    def signs(self) -> Signs:
+        """Of the best cover. Every cover has one picture."""
+        best = int(self.ranking.order[0])
+        others = np.delete(self.similarities, best)
+        prints = self.ranking.prints
+        return Signs(
+            similarity=float(self.similarities[best]),
+            margin=float(self.similarities[best] - others[0]),
+            hubness=None,
+            agreement=agreement(self.names()),
+            shared_print=0.0 if prints is None else float(prints.shared[best]),
+        )
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """Covers, each with a picture. gallery: the pictures' vectors, (n, dimension)."""
+
+    products: Sequence[Cover]
+    stocked: Sequence[Stocked]
+    gallery: Vectors
+
+    def ranked(self, query: Stocked, rules: Rules, without: int | None = None) -> _Ranked:
+        """As a scan ranks them; without one of them."""
+        similarities = self.gallery @ query.vector
+        nearest = [i for i in np.argsort(-similarities, kind="stable").tolist() if i != without]
+        covers = [self.products[i] for i in nearest]
+        own = similarities[nearest]
+        ranking = by_similarity(own.tolist())
+        if rules:
+            agreements: list[Agreement | None] = [None] * len(covers)
+            for place in comparable([each.category for each in covers], rules):
+                agreements[place] = compare(query.local_features, self.stocked[nearest[place]].local_features)
+            seen = [
+                Compared(each.category, each.product_id, found) for each, found in zip(covers, agreements, strict=True)
+            ]
+            ranking = verified(ranking, judged(seen, rules))
+        return _Ranked(covers, own, ranking)
+
+
+def _accepted(catalogue: _Catalogue, queries: Sequence[Stocked], tuning: Tuning) -> dict[str, float]:
+    """Shares of photos that are answered with a product, where theirs is in the catalogue, and where it is not."""
+    shares: dict[str, list[bool]] = {}
+    for i, query in enumerate(queries):
+        product = catalogue.products[i]
+        for without in (None, i):
+            found = catalogue.ranked(query, tuning.verification, without)
+            best = found.covers[int(found.ranking.order[0])]
+            sure = probability(found.signs(), tuning.acceptance) >= threshold(best.category, tuning.acceptance)
+            if without is None:
+                shares.setdefault("present, rightly", []).append(sure and best is product)
+                shares.setdefault("present, wrongly", []).append(sure and best is not product)
+            else:
+                shares.setdefault(f"absent, {product.varies}", []).append(sure)
+    return {name: round(float(np.mean(outcomes)), 4) for name, outcomes in sorted(shares.items())}
+
+
+def _row(ranked: Sequence[_Ranked], products: Sequence[Cover]) -> dict[str, Any]:
+    ranks = [rank_of(product.product_id, each.names()) for product, each in zip(products, ranked, strict=True)]
     by_family = {
         varies: round(float(np.mean([rank == 1 for rank, each in _pairs(ranks, products) if each.varies == varies])), 4)
         for varies in sorted({each.varies for each in products})
@@ -135,25 +202,6 @@ def _row(
     quality: Retrieval = retrieval(ranks)
     ends = interval([rank == 1 for rank in ranks])
     return quality.as_json() | {"recall@1_interval": [round(end, 4) for end in ends], "recall@1_by_family": by_family}
-
-
-def _by_prints(
-    query: Stocked,
-    nearest: NDArray[np.intp],
-    similarities: NDArray[np.float32],
-    stocked: Sequence[Stocked],
-    products: Sequence[Cover],
-    rules: Rules,
-) -> NDArray[np.intp]:
-    """The order of the nearest, as a scan makes it."""
-    covers = [products[i] for i in nearest.tolist()]
-    agreements: list[Agreement | None] = [None] * len(covers)
-    for place in comparable([each.category for each in covers], rules):
-        agreements[place] = compare(query.local_features, stocked[nearest[place]].local_features)
-    seen = [
-        Compared(each.category, each.product_id, agreement) for each, agreement in zip(covers, agreements, strict=True)
-    ]
-    return verified(by_similarity(similarities[nearest].tolist()), judged(seen, rules)).order
 
 
 def _pairs(ranks: Sequence[int | None], products: Sequence[Cover]) -> list[tuple[int | None, Cover]]:
@@ -180,6 +228,12 @@ def _print(figures: dict[str, Any]) -> None:
         table.add_row(name, f"{row['recall@1']:.3f}", f"{low:.3f}-{high:.3f}", *shares, *by_family)
     Console().print(table)
     print("right of the mAP: R@1 by what the members of a family differ in; alone: no family")
+    if accepted := figures["accepted"]:
+        names = list(next(iter(accepted.values())))
+        table = Table("answered with a product", *names, title_justify="left")
+        for region, shares in accepted.items():
+            table.add_row(region, *(f"{shares[name]:.3f}" for name in names))
+        Console().print(table)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,8 @@ _SAME_COLOUR: Final = 4.0
 """Mean gap in CIELAB's a and b that is still none."""
 _OTHER_COLOUR: Final = 16.0
 """From here on colours are not alike at all."""
+_LIGHT: Final = 8.0
+"""So far a and b may be shifted everywhere by the colour of the light; what goes beyond is the thing's own."""
 
 
 class LocalFeatures(NamedTuple):
@@ -73,7 +75,7 @@ class Agreement(NamedTuple):
     coverage: float = 0.0
     """The share that they span of the area of all of the picture's features that lie within the photo."""
     colour: float = 0.0
-    """How alike the colours are there, 0 to 1, whatever the light's colour."""
+    """How alike the colours are there, 0 to 1, but for the light's."""
 
 
 def describe(image: Image) -> LocalFeatures:
@@ -171,7 +173,7 @@ def _alike(photo: LocalFeatures, picture: LocalFeatures, affine: Affine, within:
     across, down = (places[seen] * _CELLS / np.array(photo.size, np.float32) - 0.5).T
     own = cv2.remap(_chroma(photo), across[None], down[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     gap = own - _chroma(picture)[y[seen], x[seen]]
-    gap = gap - np.median(gap, axis=0)  # the light's colour is everywhere
+    gap = gap - np.clip(np.median(gap, axis=0), -_LIGHT, _LIGHT)
     return float(np.clip((_OTHER_COLOUR - np.abs(gap).mean()) / (_OTHER_COLOUR - _SAME_COLOUR), 0.0, 1.0))
 
 
