@@ -62,12 +62,12 @@ def test_a_shared_part_of_the_print_covers_only_that() -> None:
 
 def test_another_colour_is_told_from_the_same_one_in_other_light() -> None:
     shown = _print(0)
-    warm = np.asarray(np.clip(_seen(shown, 10) * np.array([1.15, 1.0, 0.8]), 0, 255), np.uint8)
+    warm = np.asarray(np.clip(_seen(shown, 10) * np.array([1.06, 1.0, 0.92]), 0, 255), np.uint8)
     left_orange = shown.copy()
     left_orange[:, :110] = np.minimum(left_orange[:, :110], (255, 150, 40))
     own, other, dyed = (
         compare(describe(warm), describe(picture))
-        for picture in (shown, left_orange, np.minimum(shown, (255, 150, 40)))
+        for picture in (shown, left_orange, np.minimum(shown, np.array((255, 150, 40), np.uint8)))
     )
     assert own.colour > 0.9
     assert max(other.colour, dyed.colour) < 0.3
