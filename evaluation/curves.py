@@ -24,7 +24,8 @@ from evaluation.calibration import accept_curve, expected_calibration_error, rel
 from evaluation.figures import draw_acceptance, draw_gains, draw_rerank, draw_vote
 from evaluation.fitting import Judged, accuracy_of, detected, judge, macro_accuracy, probabilities, voted
 from evaluation.metrics import Retrieval
-from evaluation.observing import Observation, Scans, World, observe
+from evaluation.observations import Observation, Scans, World
+from evaluation.observing import observe
 from evaluation.reranking import Ranker, best_of_each_kind, milliseconds, quality, try_all
 from evaluation.stages import Stages
 from evaluation.tune import FALSE_ACCEPTS, accepted_shares, ranker_of
@@ -253,8 +254,7 @@ def _acceptance(world: World, rule: AcceptanceRule, ranker: Ranker, caption: str
             "## Acceptance",
             f"The probability that the top product is right is a logistic regression with bias {rule.bias:g} and the"
             f" weights {weights_said}. Its thresholds are the lowest that accept at most {FALSE_ACCEPTS:.0%} of the"
-            " photos whose product is taken out of the catalogue: a category's own in every set of photos, the common"
-            " one in their mean, each set counting as much as any other.",
+            " photos whose product is taken out of the catalogue, each set counting as much as any other.",
             f"Expected calibration error: {fitted_error:.3f} where it was fitted, **{error:.3f}** on unseen products"
             f" ({len(unseen)} answers).",
             _table(

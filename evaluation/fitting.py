@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.observing import Observation, Scans
+from evaluation.observations import Observation, Scans
 from evaluation.reranking import Ranker
 from services.classifier.voting import vote
 from services.gateway.acceptance import Signs, agreement, probability, threshold
@@ -147,7 +147,7 @@ def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> Acceptance
 
     Which signs are used beside similarity and lead is decided by cross-validation over products. false_accepts: the
     share of photos whose product is absent that may be answered with a product. A category with enough absent photos
-    gets a threshold of its own, which keeps to that in every set of photos; the common one does in the sets' mean.
+    gets a threshold of its own.
     """
     known = all(each.signs.hubness is not None for each in judged)
     choices = [extras for extras in _EXTRAS if known or "hubness" not in extras]
@@ -157,13 +157,12 @@ def fit_acceptance(judged: Sequence[Judged], false_accepts: float) -> Acceptance
     odds = probabilities(judged, rule)
     absent = np.array([not each.present for each in judged])
     weights = np.array([each.weight for each in judged])
-    categories, sources = (np.array([getattr(each, name) for each in judged]) for name in ("category", "source"))
+    categories = np.array([each.category for each in judged])
     own = {}
     for category in np.unique(categories):
         chosen = absent & (categories == category)
         if chosen.sum() >= _MIN_FOR_OWN_THRESHOLD:
-            each_set = [chosen & (sources == source) for source in np.unique(sources[chosen])]
-            own[str(category)] = max(_threshold(odds[each], weights[each], false_accepts) for each in each_set)
+            own[str(category)] = _threshold(odds[chosen], weights[chosen], false_accepts)
     limit = _threshold(odds[absent], weights[absent], false_accepts)
     named = {" + ".join(("similarity", "lead", *extras)): loss for extras, loss in losses.items()}
     return AcceptanceFit(rule.model_copy(update={"threshold": limit, "thresholds": own}), named)

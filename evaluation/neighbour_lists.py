@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.observing import Observation
+from evaluation.observations import Observation
 from services.gateway.k_reciprocal import encoded, jaccard
 
 

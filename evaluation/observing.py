@@ -1,190 +1,23 @@
-"""What tuning and its curves look at: pictures as a scan sees them, and the catalogue's pictures nearest to them."""
+"""Looking at all pictures that an embedder is tuned on, and at those that it is shown on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from evaluation.looking import compared
-from evaluation.photo_sets import entry_of, every_second_style
-from evaluation.region_fitting import pick
-from evaluation.stages import Look, Stages, Stocked, read
+from evaluation.observations import Catalogue, Scans, Shown, World
+from evaluation.photo_sets import Entry, PhotoSet, every_second_style, tuning_covers
+from evaluation.stages import Stages, Stocked, read
 from offline.training.embedder.split import DATASETS, Split, split_items
 from offline.training.items import Item, load_items
-from services.classifier.voting import Neighbour
 from shiwu.inference.tuning import DomainMeans, RegionRule
-from shiwu.vision.local_features import Agreement, LocalFeatures, compare
 
-_CANDIDATES: Final = 100
-COMPARED: Final = 20
-"""Nearest pictures whose local features are compared with the photo's."""
 _PER_LABEL: Final = 40
 _SEED: Final = 7
-
-Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture as a scan sees it. detector: category and score of its main object; vector: of its crop."""
-
-    item: Item
-    detector: Sequence[tuple[str, float]]
-    vector: NDArray[np.float32]
-    stocked: NDArray[np.float32]
-    """Its vector in a catalogue: merchants' pictures are cropped in another way than photos."""
-    local_features: Sequence[LocalFeatures] = ()
-    """Of the crop, or of each part that a scan may search for."""
-    stocked_features: LocalFeatures | None = None
-    """In a catalogue."""
-    look: Look | None = None
-    """All parts of it that a scan may search for; the vector is that of the first."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A photo of known category or product, and the catalogue's pictures nearest to it, nearest first.
-
-    source: the set that the photo is of. detector: category and score. gallery: the vectors of the whole catalogue,
-    (m, dimension); rows: those of the neighbours in it, (n,). own_row: the photo's own, where it is a picture of the
-    catalogue itself and was left out. present: whether its product was in the catalogue. styles: of the neighbours, and
-    of the photo's product. agreements: what the photo and the first neighbours have in common.
-    """
-
-    source: str
-    category: str
-    product: str | None
-    detector: Sequence[tuple[str, float]]
-    vector: NDArray[np.float32]
-    neighbours: Sequence[Neighbour]
-    products: Sequence[str]
-    gallery: Vectors
-    rows: NDArray[np.intp]
-    own_row: int | None = None
-    present: bool = True
-    style: str | None = None
-    styles: Sequence[str] = ()
-    agreements: Sequence[Agreement] = ()
-
-    @property
-    def vectors(self) -> Vectors:
-        """Of the neighbours, (n, dimension)."""
-        return self.gallery[self.rows]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """Pictures of the catalogue and their vectors, (n, dimension). regions: how scans choose what they search for."""
-
-    name: str
-    items: Sequence[Item]
-    vectors: Vectors
-    rows: Mapping[Path, int]
-    products: NDArray[np.str_]
-    """A product's id, or the picture's own path; shape (n,)."""
-    styles: Sequence[str]
-    """What their designs are known by."""
-    local_features: Sequence[LocalFeatures | None]
-    regions: RegionRule | None = None
-
-    @classmethod
-    def of(cls, name: str, shown: Sequence[Shown], regions: RegionRule | None = None) -> Catalogue:
-        """Of pictures that were seen."""
-        items = [each.item for each in shown]
-        return cls(
-            name,
-            items,
-            np.stack([each.stocked for each in shown]),
-            {item.path: row for row, item in enumerate(items)},
-            np.array([item.product_id or str(item.path) for item in items]),
-            [item.style_id or item.product_id or str(item.path) for item in items],
-            [each.stocked_features for each in shown],
-            regions,
-        )
-
-    def stocks(self, item: Item) -> bool:
-        """Whether there is another picture of the item's product."""
-        return int((self.products == item.product_id).sum()) > (item.path in self.rows)
-
-    def nearest(self, shown: Shown, *, present: bool = True) -> Observation:
-        """The nearest pictures, without the photo itself and, if it shall not be present, without its product."""
-        own = self.rows.get(shown.item.path)
-        kept = np.ones(len(self.items), bool)
-        if own is not None:
-            kept[own] = False
-        if not present and shown.item.product_id is not None:
-            kept &= self.products != shown.item.product_id
-        part = self._searched(shown, kept)
-        vector = shown.look.vectors[part] if shown.look else shown.vector
-        similarities = self.vectors @ vector
-        order = np.argsort(-similarities, kind="stable")
-        rows = order[kept[order]][:_CANDIDATES]
-        return Observation(
-            source=f"{shown.item.dataset} among {self.name}",
-            category=str(shown.item.category),
-            product=shown.item.product_id,
-            detector=shown.detector,
-            vector=vector,
-            neighbours=[
-                Neighbour(str(self.items[i].path), str(self.items[i].category), float(np.clip(similarities[i], -1, 1)))
-                for i in rows.tolist()
-            ],
-            products=self.products[rows].tolist(),
-            gallery=self.vectors,
-            rows=rows,
-            own_row=own,
-            present=present,
-            style=shown.item.style_id or shown.item.product_id,
-            styles=[self.styles[i] for i in rows.tolist()],
-            agreements=self._agreements(shown, part, rows[:COMPARED].tolist()),
-        )
-
-    def _agreements(self, shown: Shown, part: int, rows: Sequence[int]) -> list[Agreement]:
-        if not shown.local_features:
-            return [Agreement()] * len(rows)
-        pictures = [self.local_features[row] for row in rows]
-        own = shown.local_features[part]
-        return [Agreement() if each is None else compare(own, each) for each in pictures]
-
-    def _searched(self, shown: Shown, kept: NDArray[np.bool_]) -> int:
-        """Which part of the photo a scan chooses among the pictures that are `kept`."""
-        if self.regions is None or shown.look is None:
-            return 0
-        stock = [entry_of(self.items[i]) for i in np.flatnonzero(kept).tolist()]
-        looked = compared(self.name, entry_of(shown.item), shown.look, stock, self.vectors[kept])
-        return pick(looked, self.regions) or 0
-
-
-@dataclass(frozen=True)
-class Scans:
-    """Photos of one set scanned against one catalogue, each with its product in it and with that taken out."""
-
-    present: Sequence[Observation]
-    absent: Sequence[Observation]
-
-
-@dataclass(frozen=True)
-class World:
-    """All that is looked at.
-
-    votes: validation photos of every category among all pictures, without those of their own product. tuned_on: the
-    sets of photos by name that re-ranking and acceptance are fitted to; unseen: those of other products, which nothing
-    was fitted to. bank: vectors of training photos, (m, dimension), none of which is measured.
-    """
-
-    votes: Sequence[Observation]
-    tuned_on: Mapping[str, Scans]
-    unseen: Mapping[str, Scans]
-    bank: Vectors
-    means: DomainMeans
-    regions: RegionRule | None
-    """By which scans chose what they searched for."""
 
 
 async def observe(data: Path, stages: Stages, regions: RegionRule | None) -> World:
@@ -208,11 +41,15 @@ async def observe(data: Path, stages: Stages, regions: RegionRule | None) -> Wor
     strange = await _looked_at(stages, [i for i in split.held_out if i.role == "photo"], "held-out photos")
     strange += [each for each in unknown if each.item.dataset != "grocery"]
     tuned_on, unseen = _sides(split, strange)
+    printed, shots = await _covers(stages, tuning_covers(data))
     shop = Catalogue.of("unknown products", unknown, regions)
     mixed = Catalogue.of("all merchants' pictures", pictures, regions)
     return World(
         votes=votes,
-        tuned_on=_scans(shop, tuned_on) | _scans(mixed, tuned_on) | _scans(mixed, known, "known "),
+        tuned_on=_scans(shop, tuned_on)
+        | _scans(mixed, tuned_on)
+        | _scans(mixed, known, "known ")
+        | _scans(Catalogue.of("themselves", printed, regions), shots),
         unseen=_scans(shop, unseen) | _scans(mixed, unseen),
         bank=np.stack([each.vector for each in photos]),
         means=DomainMeans(
@@ -258,27 +95,57 @@ def _thinned(items: Sequence[Item]) -> list[Item]:
 
 
 async def _seen(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]:
-    shown = []
-    for item in tqdm(items, what, unit="picture"):
-        data = item.path.read_bytes()
-        view = await stages.see(data)
-        own = Stocked(view.vector, view.local_features)
-        stocked = own if item.role == "photo" else await stages.stock(data, item.category)
-        features = ([view.local_features], stocked.local_features)
-        shown.append(Shown(item, view.categories, view.vector, stocked.vector, *features))
-    return shown
+    return [await _see(stages, each, each.path.read_bytes()) for each in tqdm(items, what, unit="picture")]
+
+
+async def _see(stages: Stages, item: Item, data: bytes) -> Shown:
+    view = await stages.see(data)
+    own = Stocked(view.vector, view.local_features)
+    stocked = own if item.role == "photo" else await stages.stock(data, item.category)
+    features = ([view.local_features], stocked.local_features)
+    return Shown(item, view.categories, view.vector, stocked.vector, *features)
 
 
 async def _looked_at(stages: Stages, items: Sequence[Item], what: str) -> list[Shown]:
-    shown = []
-    for item in tqdm(items, what, unit="picture"):
-        picture = read(item.path.read_bytes())
-        look = await stages.look(picture)
-        found = look.regions[0].found
-        features = [stages.describe(picture, region.box) for region in look.regions]
-        categories = found.categories if found else ()
-        shown.append(Shown(item, categories, look.vectors[0], look.vectors[0], features, look=look))
-    return shown
+    return [await _look_at(stages, each, each.path.read_bytes()) for each in tqdm(items, what, unit="picture")]
+
+
+async def _look_at(stages: Stages, item: Item, data: bytes) -> Shown:
+    picture = read(data)
+    look = await stages.look(picture)
+    found = look.regions[0].found
+    features = [stages.describe(picture, region.box) for region in look.regions]
+    return Shown(item, found.categories if found else (), look.vectors[0], look.vectors[0], features, look=look)
+
+
+async def _covers(stages: Stages, covers: PhotoSet) -> tuple[list[Shown], list[Shown]]:
+    """The pictures and the photos."""
+    pictures = [
+        await _see(stages, _item(each, "merchant"), each.read())
+        for each in tqdm(covers.gallery, "drawn covers", unit="picture")
+    ]
+    photos = [
+        await _look_at(stages, _item(each, "photo"), each.read())
+        for each in tqdm(covers.queries, "photos of drawn covers", unit="picture")
+    ]
+    return pictures, photos
+
+
+def _item(entry: Entry, role: str) -> Item:
+    return Item(
+        dataset="drawn covers",
+        path=Path(entry.name),
+        role=role,
+        split="val",
+        product_id=entry.product,
+        style_id=entry.style,
+        category=entry.category,
+        label=None,
+        title=None,
+        price=None,
+        currency=None,
+        boxes=None,
+    )
 
 
 def _mean(shown: Sequence[Shown]) -> tuple[float, ...]:

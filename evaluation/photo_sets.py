@@ -83,7 +83,13 @@ def tuning_sets(data: Path) -> list[PhotoSet]:
     """What the choice of a region is fitted to."""
     styles = tuning_styles(data)
     known = [*grocery(data), *magento(data), *composites(data)]
-    return [each.of(styles) for each in known] + flat(data, _TUNING_COVERS, _TUNING_SEED)
+    return [*(each.of(styles) for each in known), tuning_covers(data)]
+
+
+def tuning_covers(data: Path) -> PhotoSet:
+    """Drawn covers of another seed than those that are measured."""
+    [covers] = flat(data, _TUNING_COVERS, _TUNING_SEED)
+    return covers
 
 
 def measuring_sets(data: Path, cache: Path, count: int, seed: int) -> list[PhotoSet]:

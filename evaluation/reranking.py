@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evaluation.metrics import Retrieval, rank_of, retrieval
 from evaluation.neighbour_lists import NeighbourLists, order
-from evaluation.observing import Observation, Vectors
+from evaluation.observations import Observation, Vectors
 from services.gateway.k_reciprocal import KReciprocal
 from services.gateway.query_bank import QueryBank, corrected, hubness
 from services.gateway.query_expansion import QueryExpansion

@@ -6,8 +6,9 @@ Which part of a photo is searched for is fitted to photos of every second style 
 The vote is fitted to validation photos of every category, against merchants' pictures and, since these are of few
 categories, training pictures with a category. Re-ranking, the comparison of prints and acceptance are fitted to photos
 of every second product that the embedder was never trained on, against the catalogue's side of all such products and
-against all merchants' pictures, and to new photos of products that it knows. The other products stay unseen; what was
-chosen is shown on them, too. The bank of past queries is made of training photos, none of which is measured.
+against all merchants' pictures, to new photos of products that it knows, and to simulated shots of drawn covers. The
+other products stay unseen; what was chosen is shown on them, too. The bank of past queries is made of training photos,
+none of which is measured.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from evaluation.fitting import (
 )
 from evaluation.looking import Looker
 from evaluation.metrics import Retrieval
-from evaluation.observing import Observation, Scans, World, observe
+from evaluation.observations import Observation, Scans, World
+from evaluation.observing import observe
 from evaluation.photo_sets import tuning_sets
 from evaluation.region_fitting import fit_regions
 from evaluation.reranking import Ranker, Tried, best_of_each_kind, choose, quality, try_all

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from evaluation.metrics import Retrieval, rank_of, retrieval
-from evaluation.observing import COMPARED, Observation
+from evaluation.observations import COMPARED, Observation
 from evaluation.reranking import NOISE, Ranker, Sets
 from services.gateway.ranking import Reranker
 from shiwu.inference.tuning import VerificationRule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.observing import Observation
+from evaluation.observations import Observation
 from services.classifier.voting import Neighbour
 
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from evaluation.observing import World
+from evaluation.observations import World
 from evaluation.tune import freeze, reranker_of
 from services.gateway.tuning import read_tunings
 from shiwu.inference.query_bank import BANK_NAME
