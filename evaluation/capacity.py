@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from evaluation.store_speed import FILE
 from shiwu.categories import CATEGORIES
+from shiwu.vision.local_features import LARGEST
 
 Times = NDArray[np.float64]
 """Milliseconds, one for each search."""
@@ -76,6 +77,7 @@ def row(pictures: float, given: Assumptions, size: dict[str, Any]) -> dict[str, 
         "pictures": pictures,
         "memory GB": memory * given.replicas,
         "disk GB": disk,
+        "SQL GB": pictures * (LARGEST + 4 * size["dimension"]) / GB,
         "shards": shards,
         "query nodes": nodes,
         "search cores": search_cores,
@@ -135,7 +137,7 @@ def main() -> None:
     parser.add_argument("--file", type=Path, default=FILE)
     options = vars(parser.parse_args())
     pictures, measured = options.pop("pictures"), json.loads(options.pop("file").read_text())
-    size = measured["sizes"][-1]
+    size = measured["sizes"][-1] | {"dimension": measured["dimension"]}
     print(f"measured {measured['date']} on {measured['machine']}, Milvus {measured['milvus']}, {size['pictures']:,}")
     print(f"pictures: p50 {size['p50_ms']} ms, p95 {size['p95_ms']} ms, p99 {size['p99_ms']} ms, ", end="")
     print(f"CPU {size['cpu_ms_per_search']} ms a search\n")

@@ -27,12 +27,15 @@ _SIDE: Final = 192
 """Pixels of the longer side that features are looked for in; so places fit in a byte. SIFT doubles it itself."""
 _CONTRAST: Final = 0.02
 _LENGTH: Final = 128
+_ROW: Final = 2 + _LENGTH
 VERSION: Final = b"\x02"
 """First byte of what `pack` makes. What begins with another is of another release, and cannot be compared."""
 _CELLS: Final = 12
 """Of a thumbnail, across and down."""
 _HEAD: Final = 3 + 3 * _CELLS * _CELLS
 """Bytes before the first feature."""
+LARGEST: Final = _HEAD + MOST * _ROW
+"""Bytes that `pack` makes at most."""
 _SCALE: Final = 512.0
 """Of a root-normalised descriptor as bytes: few of its numbers exceed a half."""
 
@@ -108,12 +111,11 @@ def is_current(data: bytes) -> bool:
 
 def unpack(data: bytes) -> LocalFeatures:
     """The features of bytes that `pack` made. Raises ValueError for others."""
-    row = 2 + _LENGTH
-    if not is_current(data) or len(data) < _HEAD or (len(data) - _HEAD) % row or len(data) > _HEAD + MOST * row:
+    if not is_current(data) or not _HEAD <= len(data) <= LARGEST or (len(data) - _HEAD) % _ROW:
         msg = f"{len(data)} bytes that begin with {data[:1]!r} are no local features"
         raise ValueError(msg)
     thumbnail = np.frombuffer(data[3:_HEAD], np.uint8).reshape(_CELLS, _CELLS, 3)
-    table = np.frombuffer(data, np.uint8, offset=_HEAD).reshape(-1, row)
+    table = np.frombuffer(data, np.uint8, offset=_HEAD).reshape(-1, _ROW)
     return LocalFeatures(table[:, :2], table[:, 2:], (data[1], data[2]), thumbnail)
 
 

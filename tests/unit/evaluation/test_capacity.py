@@ -7,6 +7,7 @@ from evaluation.capacity import Assumptions, fan_out, hedged_fan_out, row, with_
 
 TIMES = np.random.default_rng(0).lognormal(1.0, 0.4, 10_000)
 SIZE = {
+    "dimension": 256,
     "pictures": 50_000,
     "memory_bytes_per_picture": 4000,
     "disk_bytes_per_picture": 3000,
@@ -66,6 +67,7 @@ def test_memory_and_nodes_by_hand() -> None:
     found = row(2_000_000, given, SIZE)
     assert found["memory GB"] == pytest.approx(16.0), "2 million x 4,000 bytes x 2 replicas"
     assert found["disk GB"] == pytest.approx(6.0)
+    assert found["SQL GB"] == pytest.approx(2e6 * (19_935 + 4 * 256) / 1e9)
     assert found["query nodes"] == 4, "8 GB on nodes that take 5, twice"
     assert found["shards"] == 1
     assert row(10**9, given, SIZE)["shards"] == 5
