@@ -60,8 +60,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     machine = f"{os.cpu_count()} {platform.machine()} cores, Python {platform.python_version()}"
     caption = (
-        f"grocery, Luma, YCB, Caltech-101 and clothing photos; {read_manifest(options.detector).id}, {manifest.id}; "
-        f"{machine}; {datetime.now(UTC):%Y-%m-%d}"
+        f"grocery, Luma, YCB, Caltech-101 and clothing photos, drawn covers; {read_manifest(options.detector).id}, "
+        f"{manifest.id}; {machine}; {datetime.now(UTC):%Y-%m-%d}"
     )
     with threadpool_limits(limits=1, user_api="blas"):
         world = asyncio.run(observe(options.data, stages, manifest.tuning.regions))
