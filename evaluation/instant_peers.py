@@ -20,6 +20,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.type.money_pb2 import Money
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from evaluation.flat_covers import covers
 from shiwu.categories import CATEGORIES
 from shiwu.inference.manifest import read_manifest
 from shiwu.v1 import (
@@ -34,6 +35,7 @@ from shiwu.v1 import (
 )
 from shiwu.v1.catalog_resources_pb2 import Article, Offer, Product
 from shiwu.v1.vision_pb2 import Box, CategoryScore, DetectedObject
+from shiwu.vision.local_features import describe, pack
 
 _DIMENSION: Final = 256
 _HITS: Final = 100
@@ -94,6 +96,10 @@ class InstantIndex(search_pb2_grpc.SearchServiceServicer):
 
 
 class InstantCatalog(catalog_pb2_grpc.CatalogServiceServicer):
+    def __init__(self) -> None:
+        [cover] = covers(1, seed=5)
+        self._features = pack(describe(cover.picture()))
+
     async def Describe(self, request: Any, _context: _Context) -> catalog_pb2.DescribeResponse:
         products = [
             catalog_pb2.ProductDescription(
@@ -106,6 +112,12 @@ class InstantCatalog(catalog_pb2_grpc.CatalogServiceServicer):
             for each in request.product_ids
         ]
         return catalog_pb2.DescribeResponse(products=products, articles=[Article(article_id="a", title="On things")])
+
+    async def BatchGetLocalFeatures(
+        self, request: Any, _context: _Context
+    ) -> catalog_pb2.BatchGetLocalFeaturesResponse:
+        found = dict.fromkeys(request.image_ids, self._features)
+        return catalog_pb2.BatchGetLocalFeaturesResponse(local_features=found)
 
     async def RecordGap(self, _request: Any, _context: _Context) -> Empty:
         return Empty()

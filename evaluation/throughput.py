@@ -1,11 +1,12 @@
 """What one gateway process can do, and the CPU that a scan costs beside models and index.
 
-python -m evaluation.throughput [--seconds S] [--rounds N] [--at-once N] [--json]
+python -m evaluation.throughput [--seconds S] [--rounds N] [--at-once N] [--no-prints] [--json]
 
 The gateway and the classifier are the real ones, as processes; the detector, embedder, search and catalogue behind
 them answer at once with what was made before: one object, vectors of 256 numbers, 100 hits of each of four shards,
-ten products with two offers each. The photo is a JPEG of 640 x 480 pixels and about 100 KB. CPU is what the kernel
-counted for the two processes, so that what else runs on the machine hardly matters; scans per second do depend on it.
+ten products with two offers each, the print of one picture. The photo is a JPEG of 640 x 480 pixels and about 100 KB.
+CPU is what the kernel counted for the two processes, so that what else runs on the machine hardly matters; scans per
+second do depend on it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--at-once", type=int, default=16, help="scans under way at any time")
+    parser.add_argument(
+        "--prints", action=argparse.BooleanOptionalAction, default=True, help="compare prints (GATEWAY_VERIFY)"
+    )
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
@@ -72,6 +76,7 @@ def _running(home: Path, options: argparse.Namespace) -> Iterator[dict[str, tupl
     more = {f"GATEWAY_{peer.upper()}__TARGET": layout.target("detector") for peer in _PEERS}
     # The limit is meant to hold a scan's latency; here all the process can do is wanted.
     more |= {f"GATEWAY_ADMISSION__{name}": "64" for name in ("INITIAL", "MINIMUM", "MAXIMUM")}
+    more["GATEWAY_VERIFY"] = str(options.prints).lower()
     more |= {f"{service}_OBSERVABILITY__LOG_LEVEL": "warning" for service in ("GATEWAY", "CLASSIFIER")}
     started = {"peers": peers}
     try:

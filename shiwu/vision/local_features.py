@@ -42,8 +42,10 @@ _SCALE: Final = 512.0
 _RATIO: Final = 0.85
 _TOLERANCE: Final = 6.0
 """Pixels that a matched place may lie from where the map puts it."""
-_FEWEST: Final = 4
-"""Matches: three fit any affine map."""
+_FEWEST: Final = 9
+"""Matches: most pairs of pictures have fewer by chance, and finding a map that explains some of them costs most."""
+_FEWEST_CELLS: Final = 4
+"""Of a thumbnail, to tell their colours."""
 _TRIES: Final = 500
 _SEED: Final = 1
 _SQUEEZED: Final = 3.0
@@ -72,7 +74,7 @@ class LocalFeatures(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """What a photo and a picture have in common. All 0 where no map explains any of it."""
+    """What a photo and a picture have in common. All 0 where that is little, or no map explains it."""
 
     features: int = 0
     coverage: float = 0.0
@@ -170,7 +172,7 @@ def _alike(photo: LocalFeatures, picture: LocalFeatures, affine: Affine, within:
     y, x = np.nonzero(mask)
     places = _mapped(np.asarray((np.stack([x, y], axis=1) + 0.5) * scale, np.float32), affine)
     seen = _inside(places, photo.size)
-    if seen.sum() < _FEWEST:
+    if seen.sum() < _FEWEST_CELLS:
         return 0.0
     across, down = (places[seen] * _CELLS / np.array(photo.size, np.float32) - 0.5).T
     own = cv2.remap(_chroma(photo), across[None], down[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
