@@ -20,18 +20,19 @@ from typing import Final, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from evaluation.calibration import accept_curve, expected_calibration_error, reliability
-from evaluation.figures import draw_acceptance, draw_gains, draw_rerank, draw_vote
-from evaluation.fitting import Judged, accuracy_of, detected, judge, macro_accuracy, probabilities, voted
+from evaluation.acceptance_curves import acceptance_section
+from evaluation.figures import draw_gains, draw_rerank, draw_vote
+from evaluation.fitting import accuracy_of, detected, macro_accuracy, voted
 from evaluation.metrics import Retrieval
 from evaluation.observations import Observation, Scans, World
 from evaluation.observing import observe
+from evaluation.pages import block
 from evaluation.reranking import Ranker, best_of_each_kind, milliseconds, quality, try_all
 from evaluation.stages import Stages
-from evaluation.tune import FALSE_ACCEPTS, accepted_shares, ranker_of
+from evaluation.tune import ranker_of
 from evaluation.verifying import qualities
 from shiwu.inference.manifest import EmbedderManifest, read_manifest
-from shiwu.inference.tuning import AcceptanceRule, Tuning, VoteRule
+from shiwu.inference.tuning import Tuning, VoteRule
 
 _VOTE_VALUES: Final[Mapping[str, Sequence[float]]] = {
     "neighbours": range(5, 51, 5),
@@ -72,14 +73,15 @@ def main() -> None:
 
 def _page(world: World, tuning: Tuning, caption: str, out: Path) -> str:
     ranker = ranker_of(tuning, world)
+    sets = {**world.tuned_on, **_unseen_names(world.unseen)}
     parts = [
         "# Tuning",
         f"What `python -m evaluation.tune` has chosen for the released embedder, drawn by `python -m evaluation.curves`"
         f" ({caption}). The embedder was not trained, and nothing was fitted, on the products called unseen.",
         _vote(world.votes, tuning.vote, caption, out),
         _rerank(world, tuning, caption, out),
-        _verification(world, ranker),
-        _acceptance(world, tuning.acceptance, ranker, caption, out),
+        _verification(sets, ranker),
+        acceptance_section(world, sets, tuning.acceptance, ranker, caption, out),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -95,14 +97,14 @@ def _vote(observations: Sequence[Observation], rule: VoteRule, caption: str, out
     vote = accuracy_of(observations, rule)
     draw_vote(curves, alone, caption, out / "vote.png")
     draw_gains(rows, caption, out / "vote-gain.png")
-    table = _table(
+    table = block(
         ["category", "photos", "detector alone", "vote", "gain, points"],
         [
             [name, str(count), f"{before:.3f}", f"{after:.3f}", f"{100 * (after - before):+.1f}"]
             for name, count, before, after in [*rows, ("mean of the categories", len(truth), alone, vote)]
         ],
     )
-    numbers = _table(
+    numbers = block(
         ["neighbours k", *(str(int(k)) for k in curves["neighbours"][0])],
         [["accuracy", *(f"{value:.3f}" for value in curves["neighbours"][1])]],
     )
@@ -177,10 +179,10 @@ def _rerank(world: World, tuning: Tuning, caption: str, out: Path) -> str:
             " photos recall@1 or recall@5 beyond half a point, and must gain more than that in mAP, the mean over the"
             " sets that it is chosen on. Milliseconds are one photo's CPU time, its candidates' vectors"
             " being at hand. Neighbour lists are measured as search would store them, not served.",
-            _table(["kind", "best parameters", "mean mAP", "costs no recall", "CPU ms"], rows),
+            block(["kind", "best parameters", "mean mAP", "costs no recall", "CPU ms"], rows),
             "Recall@1, recall@5 and mAP of each set, photos in brackets; the last rows are of products that nothing was"
             " chosen on.",
-            _table(["set", *(each.way.kind for each in shown)], details),
+            block(["set", *(each.way.kind for each in shown)], details),
             f"![gain of each kind]({out.name}/rerank.png)",
         ]
     )
@@ -194,10 +196,9 @@ def _cell(quality: Retrieval) -> str:
     return f"{quality.recall_1:.3f} {quality.recall_5:.3f} {quality.mean_average_precision:.3f}"
 
 
-def _verification(world: World, ranker: Ranker) -> str:
+def _verification(sets: Mapping[str, Scans], ranker: Ranker) -> str:
     if not ranker.verification:
         return "## Prints\n\nNot compared: no rule gains without costing some set recall."
-    sets = {**world.tuned_on, **_unseen_names(world.unseen)}
     rows = [
         [f"{name} ({len(scans.present)})", *_without_and_with(scans.present, ranker)] for name, scans in sets.items()
     ]
@@ -207,7 +208,7 @@ def _verification(world: World, ranker: Ranker) -> str:
             "Local features of the nearest pictures are compared with the photo's"
             " ([how](../services/gateway/verification.py)). Each group of categories has the rule that gains most mAP,"
             " of products or of styles, where no set of photos loses recall@1 or recall@5 beyond half a point.",
-            _table(
+            block(
                 ["a print tells", "categories", "pictures compared", "prove nothing", "prove all", "worth, cosine"],
                 [
                     [str(cell) for cell in (each.by, ", ".join(each.categories), each.candidates, each.least)]
@@ -217,7 +218,7 @@ def _verification(world: World, ranker: Ranker) -> str:
             ),
             "Recall@1, recall@5 and mAP of each set, photos in brackets; the last rows are of products that nothing was"
             " chosen on.",
-            _table(["set", "products: without", "with", "styles: without", "with"], rows),
+            block(["set", "products: without", "with", "styles: without", "with"], rows),
         ]
     )
 
@@ -226,89 +227,6 @@ def _without_and_with(photos: Sequence[Observation], ranker: Ranker) -> list[str
     without, with_them = (qualities({"": photos}, way)[""] for way in (Ranker(ranker.reranker), ranker))
     each = (without.products, with_them.products, without.styles, with_them.styles)
     return [_cell(quality) for quality in each]
-
-
-def _acceptance(world: World, rule: AcceptanceRule, ranker: Ranker, caption: str, out: Path) -> str:
-    fitted, unseen = judge(world.tuned_on, ranker), judge(world.unseen, ranker)
-    bins = reliability(probabilities(unseen, rule), *_outcomes(unseen))
-    error = expected_calibration_error(bins)
-    fitted_error = expected_calibration_error(reliability(probabilities(fitted, rule), *_outcomes(fitted)))
-    curves = {}
-    for name, judged in (("fitted to", fitted), ("unseen", unseen)):
-        right, weights = _outcomes(judged)
-        present = np.array([each.present for each in judged])
-        absent_accepted, rightly, _ = accepted_shares(judged, rule)
-        curve = accept_curve(probabilities(judged, rule), right, present, weights)
-        curves[name] = (curve, (absent_accepted, rightly))
-    draw_acceptance(bins, error, curves, FALSE_ACCEPTS, caption, out / "acceptance.png")
-    signs = {
-        "similarity": rule.similarity,
-        "lead": rule.margin,
-        "hubness": rule.hubness,
-        "agreement": rule.agreement,
-        "shared print": rule.shared_print,
-    }
-    weights_said = ", ".join(f"{name} {weight:g}" for name, weight in signs.items() if weight)
-    return "\n\n".join(
-        [
-            "## Acceptance",
-            f"The probability that the top product is right is a logistic regression with bias {rule.bias:g} and the"
-            f" weights {weights_said}. Its thresholds are the lowest that accept at most {FALSE_ACCEPTS:.0%} of the"
-            " photos whose product is taken out of the catalogue, each set counting as much as any other.",
-            f"Expected calibration error: {fitted_error:.3f} where it was fitted, **{error:.3f}** on unseen products"
-            f" ({len(unseen)} answers).",
-            _table(
-                ["said", "answers", "mean said", "right"],
-                [
-                    [f"{each.low:.1f} to {each.high:.1f}", str(each.answers), f"{each.said:.2f}", f"{each.right:.2f}"]
-                    for each in bins
-                ],
-            ),
-            f"![reliability, and what a threshold buys]({out.name}/acceptance.png)",
-            _thresholds(fitted, unseen, rule),
-            _table(
-                ["set", "photos", "absent accepted", "present answered rightly", "wrongly", "top product right"],
-                [
-                    [name, *_accepted_row(scans, name, rule, ranker)]
-                    for name, scans in {**world.tuned_on, **_unseen_names(world.unseen)}.items()
-                ],
-            ),
-        ]
-    )
-
-
-def _accepted_row(scans: Scans, name: str, rule: AcceptanceRule, ranker: Ranker) -> list[str]:
-    judged = judge({name: scans}, ranker)
-    top = np.mean([each.right for each in judged if each.present])
-    return [str(len(scans.present)), *(f"{share:.2f}" for share in accepted_shares(judged, rule)), f"{top:.2f}"]
-
-
-def _outcomes(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([each.right for each in judged]), np.array([each.weight for each in judged])
-
-
-def _thresholds(fitted: Sequence[Judged], unseen: Sequence[Judged], rule: AcceptanceRule) -> str:
-    rows = []
-    for category in sorted({each.category for each in fitted}):
-        own = [each for each in fitted if each.category == category]
-        other = [each for each in unseen if each.category == category]
-        limit = rule.thresholds.get(category)
-        said = f"{limit:.3f}" if limit is not None else f"{rule.threshold:.3f} (common)"
-        rows.append([category, said, *_shares(own, rule), *_shares(other, rule)])
-    heads = ["category", "threshold", "absent accepted", "answered rightly", "unseen: accepted", "unseen: rightly"]
-    return _table(heads, rows)
-
-
-def _shares(judged: Sequence[Judged], rule: AcceptanceRule) -> list[str]:
-    if not judged:
-        return ["", ""]
-    absent, rightly, _ = accepted_shares(judged, rule)
-    return [f"{absent:.2f}", f"{rightly:.2f}"]
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 if __name__ == "__main__":

@@ -22,5 +22,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [_line(head), "|---" * len(head) + "|", *map(_line, rows)]
 
 
+def block(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same as one text."""
+    return "\n".join(table(head, rows))
+
+
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -88,6 +90,18 @@ def missing(demo: DemoMesh, image_ids: list[str], model: str) -> list[str]:
     with grpc.insecure_channel(demo.mesh.layout.target("search")) as channel:
         request = search_pb2.FindMissingRequest(image_ids=image_ids, model=model)
         return list(SearchServiceStub(channel).FindMissing(request, timeout=10).image_ids)
+
+
+@pytest.mark.slow
+def test_pictures_of_a_release_without_local_features_get_them(demo: DemoMesh) -> None:
+    url = demo.mesh.layout.environment("catalog")["CATALOG_DATABASE_URL"]
+    with closing(sqlite3.connect(url.partition("///")[2])) as database, database:
+        lost = database.execute("UPDATE reference_images SET local_features = ''").rowcount  # as the migration left it
+    assert lost > 0
+    made = job(demo, "describe")
+    assert made.returncode == 0, made.stderr
+    assert f"{lost} made, 0 cannot be" in made.stdout
+    assert "made" not in job(demo, "describe").stdout
 
 
 @pytest.mark.slow
