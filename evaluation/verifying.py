@@ -74,7 +74,7 @@ def _best(sets: Sets, reranker: Reranker | None, by: By, before: Mapping[str, Qu
 
 
 def _grid(by: By, candidates: int) -> Iterator[VerificationRule]:
-    for least, enough, weight in itertools.product((8, 12, 16), (20, 40, 80), (0.2, 0.4, 0.6)):
+    for least, enough, weight in itertools.product((8, 12), (20, 40, 80), (0.2, 0.4, 0.6)):
         yield VerificationRule(
             by=by, categories=_GROUPS[by], candidates=candidates, least=least, enough=enough, weight=weight
         )
