@@ -20,7 +20,6 @@ from google.protobuf.empty_pb2 import Empty
 from google.type.money_pb2 import Money
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from evaluation.flat_covers import covers
 from shiwu.categories import CATEGORIES
 from shiwu.inference.manifest import read_manifest
 from shiwu.v1 import (
@@ -35,7 +34,6 @@ from shiwu.v1 import (
 )
 from shiwu.v1.catalog_resources_pb2 import Article, Offer, Product
 from shiwu.v1.vision_pb2 import Box, CategoryScore, DetectedObject
-from shiwu.vision.local_features import describe, pack
 
 _DIMENSION: Final = 256
 _HITS: Final = 100
@@ -96,10 +94,6 @@ class InstantIndex(search_pb2_grpc.SearchServiceServicer):
 
 
 class InstantCatalog(catalog_pb2_grpc.CatalogServiceServicer):
-    def __init__(self) -> None:
-        [cover] = covers(1, seed=5)
-        self._features = pack(describe(cover.picture()))
-
     async def Describe(self, request: Any, _context: _Context) -> catalog_pb2.DescribeResponse:
         products = [
             catalog_pb2.ProductDescription(
@@ -113,11 +107,14 @@ class InstantCatalog(catalog_pb2_grpc.CatalogServiceServicer):
         ]
         return catalog_pb2.DescribeResponse(products=products, articles=[Article(article_id="a", title="On things")])
 
-    async def BatchGetLocalFeatures(
+    async def CompareReferenceImages(
         self, request: Any, _context: _Context
-    ) -> catalog_pb2.BatchGetLocalFeaturesResponse:
-        found = dict.fromkeys(request.image_ids, self._features)
-        return catalog_pb2.BatchGetLocalFeaturesResponse(local_features=found)
+    ) -> catalog_pb2.CompareReferenceImagesResponse:
+        found = [
+            catalog_pb2.Agreement(image_id=each, features=60 - 3 * i, coverage=0.8, colour=0.9)
+            for i, each in enumerate(request.image_ids)
+        ]
+        return catalog_pb2.CompareReferenceImagesResponse(agreements=found)
 
     async def RecordGap(self, _request: Any, _context: _Context) -> Empty:
         return Empty()

@@ -10,6 +10,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from services.catalog.comparing import agreements
 from services.catalog.resources import Article, Description
 from services.catalog.sql import SqlStore
 from services.classifier.voting import Neighbour, vote
@@ -38,7 +39,7 @@ from shiwu.inference.manifest import DetectorManifest, EmbedderManifest, read_ma
 from shiwu.inference.opening import open_model
 from shiwu.inference.tuning import RegionKind, VoteRule
 from shiwu.vision.decode import Limits, decode
-from shiwu.vision.local_features import LocalFeatures, describe
+from shiwu.vision.local_features import Agreement, LocalFeatures, describe
 from shiwu.vision.resize import Image, shrunk
 from shiwu.wire import pictures as stocking
 from shiwu.wire.models import EmbeddingModel, FoundObject
@@ -221,8 +222,8 @@ class LocalCatalog:
     async def describe(self, product_ids: Sequence[str], *, max_articles: int, seconds: float) -> Facts:
         return await self._store.describe(product_ids, max_articles=max_articles)
 
-    async def local_features(self, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, bytes]:
-        return await self._store.find_local_features(image_ids)
+    async def compare(self, crop: Image, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, Agreement]:
+        return agreements(describe(crop), await self._store.find_local_features(image_ids))
 
     async def record_gap(self, gap: Gap, *, seconds: float) -> None: ...
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from evaluation.flat_covers import covers
+from services.catalog.comparing import agreements
 from services.classifier.voting import DEFAULT_RULE as VOTE_RULE
 from services.classifier.voting import Neighbour, vote
 from services.gateway.k_reciprocal import DEFAULT_RULE, KReciprocal
@@ -27,7 +28,6 @@ from services.gateway.query_bank import QueryBank
 from services.gateway.query_expansion import DEFAULT_RULE as EXPANSION_RULE
 from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import by_similarity
-from services.gateway.verification import agreements
 from shiwu.categories import CATEGORIES
 from shiwu.inference.tuning import QueryBankRule
 from shiwu.vision.decode import Limits, decode

@@ -18,7 +18,7 @@ _METHODS: Final = {
     # What a scan tells anybody.
     _READ: (
         "GetProduct ListProducts GetStyle ListStyles GetOffer ListOffers GetArticle ListArticles "
-        "GetReferenceImage ListReferenceImages BatchGetLocalFeatures Describe"
+        "GetReferenceImage ListReferenceImages CompareReferenceImages Describe"
     ),
     # What a scan leaves behind.
     ("scan",): "RecordGap RecordFeedback",

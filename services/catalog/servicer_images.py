@@ -13,6 +13,7 @@ from google.longrunning import operations_pb2
 from google.protobuf.empty_pb2 import Empty
 
 from services.catalog import messages
+from services.catalog.comparing import agreements
 from services.catalog.feed_reading import FeedFormat
 from services.catalog.imports import Imports
 from services.catalog.indexing import Indexer
@@ -25,15 +26,16 @@ from shiwu.chassis.errors import InvalidInputError, NotFoundError, UnavailableEr
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import catalog_resources_pb2 as resources_pb
 from shiwu.vision.decode import Limits
+from shiwu.vision.local_features import SIDE, describe
 from shiwu.wire.ids import check_id
+from shiwu.wire.images import to_photo
 from shiwu.wire.pictures import from_message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _TRIES = 10
 _MOST = 1000
-_MOST_FEATURES = 100
-"""Images of one answer: 20 KB each."""
+_MOST_COMPARED = 100
 _FORMATS: dict[int, FeedFormat | None] = {
     pb.FEED_FORMAT_UNSPECIFIED: None,
     pb.FEED_FORMAT_CSV: "csv",
@@ -100,11 +102,19 @@ class ImageMethods:
         await self._indexer.index(image_ids)
         return pb.ReindexReferenceImagesResponse(images=len(await self._store.find_images(image_ids)))
 
-    async def BatchGetLocalFeatures(
-        self, request: pb.BatchGetLocalFeaturesRequest, context: Context
-    ) -> pb.BatchGetLocalFeaturesResponse:
-        image_ids = _image_ids(request.image_ids, _MOST_FEATURES)
-        return pb.BatchGetLocalFeaturesResponse(local_features=await self._store.find_local_features(image_ids))
+    async def CompareReferenceImages(
+        self, request: pb.CompareReferenceImagesRequest, context: Context
+    ) -> pb.CompareReferenceImagesResponse:
+        image_ids = _image_ids(request.image_ids, _MOST_COMPARED)
+        image = given(request, "image")
+        shown, pictures = await asyncio.gather(
+            asyncio.to_thread(lambda: describe(to_photo(image, "image", self._limits, SIDE).pixels)),
+            self._store.find_local_features(image_ids),
+        )
+        found = await asyncio.to_thread(agreements, shown, pictures)
+        return pb.CompareReferenceImagesResponse(
+            agreements=[pb.Agreement(image_id=key, **each._asdict()) for key, each in found.items()]
+        )
 
     async def ImportProducts(self, request: pb.ImportProductsRequest, context: Context) -> operations_pb2.Operation:
         if request.format not in _FORMATS:

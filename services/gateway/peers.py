@@ -31,7 +31,8 @@ from shiwu.v1.classifier_pb2_grpc import ClassifierServiceStub
 from shiwu.v1.detector_pb2_grpc import DetectorServiceStub
 from shiwu.v1.embedder_pb2_grpc import EmbedderServiceStub
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
-from shiwu.vision.resize import Image
+from shiwu.vision.local_features import SIDE, Agreement
+from shiwu.vision.resize import Image, shrunk
 from shiwu.wire.boxes import to_box
 from shiwu.wire.images import raw_image
 from shiwu.wire.vectors import from_vector, to_vector
@@ -155,10 +156,12 @@ class GrpcCatalog:
         with foreign_errors("catalog"):
             return await self._stub.Describe(request, timeout=seconds)
 
-    async def local_features(self, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, bytes]:
-        request = catalog_pb2.BatchGetLocalFeaturesRequest(image_ids=image_ids)
+    async def compare(self, crop: Image, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, Agreement]:
+        request = catalog_pb2.CompareReferenceImagesRequest(image=raw_image(shrunk(crop, SIDE)), image_ids=image_ids)
         with foreign_errors("catalog"):
-            return (await self._stub.BatchGetLocalFeatures(request, timeout=seconds)).local_features
+            answer = await self._stub.CompareReferenceImages(request, timeout=seconds)
+        with _sense("catalog"):
+            return {each.image_id: _agreement(each, f"agreements[{i}]") for i, each in enumerate(answer.agreements)}
 
     async def record_gap(self, gap: Gap, *, seconds: float) -> None:
         message = GapMessage(
@@ -191,6 +194,14 @@ def _detected(message: vision_pb2.DetectedObject, field: str) -> Detected:
         msg = "a score is not from 0 to 1"
         raise InvalidInputError(msg, field=field)
     return Detected(Box(*to_box(message.box, f"{field}.box")), message.score, categories)
+
+
+def _agreement(message: catalog_pb2.Agreement, field: str) -> Agreement:
+    found = Agreement(message.features, message.coverage, message.colour)
+    if found.features < 0 or not all(0.0 <= share <= 1.0 for share in (found.coverage, found.colour)):
+        msg = f"{found} makes no sense"
+        raise InvalidInputError(msg, field=field)
+    return found
 
 
 def _model(message: embedder_pb2.EmbedderModel, field: str) -> EmbedderModel:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from shiwu.vision.local_features import Agreement
 from shiwu.vision.resize import Image
 
 Vector = NDArray[np.float32]
@@ -192,8 +193,8 @@ class Catalog(Protocol[Facts_co]):
 
     async def describe(self, product_ids: Sequence[str], *, max_articles: int, seconds: float) -> Facts_co: ...
 
-    async def local_features(self, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, bytes]:
-        """Of those of these catalogue pictures of which they are known, packed, by the picture."""
+    async def compare(self, crop: Image, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, Agreement]:
+        """What the crop has in common with those of these catalogue pictures that can be compared."""
         ...
 
     async def record_gap(self, gap: Gap, *, seconds: float) -> None: ...

@@ -1,8 +1,9 @@
 """Comparing the print in the photo with that in the nearest catalogue pictures.
 
-Vectors find what looks alike; among that, local features tell the same print from a similar one. How many of them agree
-(shiwu/vision/local_features.py) makes a candidate's proof, from 0 to 1, which lets it rise. That is spatial
-verification as in Philbin et al., CVPR 2007, with the vectors' similarity kept where nothing is printed.
+Vectors find what looks alike; among that, local features tell the same print from a similar one. The catalogue, which
+keeps those of its pictures, compares them with the photo's (shiwu/vision/local_features.py). How many agree makes a
+candidate's proof, from 0 to 1, which lets it rise. That is spatial verification as in Philbin et al., CVPR 2007, with
+the vectors' similarity kept where nothing is printed.
 
 What a print tells depends on the thing, and so each group of categories has its own tuned rule. A package's print tells
 it from all others, if its colours are the same, too. A garment's colourways agree in all but the colour of the cloth:
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,9 +23,8 @@ from services.gateway.candidates import nearest
 from services.gateway.ports import Catalog, Hit
 from services.gateway.ranking import Prints, Ranking
 from shiwu.chassis.abandoning import abandon
-from shiwu.chassis.errors import UnavailableError
 from shiwu.inference.tuning import VerificationRule
-from shiwu.vision.local_features import Agreement, LocalFeatures, compare, describe, is_current, unpack
+from shiwu.vision.local_features import Agreement
 from shiwu.vision.resize import Image
 
 Rules = Sequence[VerificationRule]
@@ -49,10 +49,11 @@ class Verifying:
         first = nearest(hits, max(rule.candidates for rule in rules))
         compared = [first[i] for i in comparable([hit.category for hit in first], rules)]
         self._rules = rules
-        self._asked = asyncio.ensure_future(_agreements(catalog, crop, compared, seconds))
+        asked = catalog.compare(crop, [hit.image_id for hit in compared], seconds=seconds) if compared else _nothing()
+        self._asked = asyncio.ensure_future(asked)
 
     async def ranked(self, candidates: Sequence[Hit], ranking: Ranking) -> Ranking:
-        """The candidates with what is proven of them. Raises what `Catalog.local_features` raises."""
+        """The candidates with what is proven of them. Raises what `Catalog.compare` raises."""
         # Shielded: a scan that is cancelled must not cancel the call.
         found = await asyncio.shield(self._asked)
         compared = [
@@ -103,31 +104,11 @@ def verified(ranking: Ranking, prints: Prints) -> Ranking:
     return ranking._replace(order=order, distances=distances, prints=prints)
 
 
-def agreements(photo: LocalFeatures, pictures: Mapping[str, bytes]) -> dict[str, Agreement]:
-    """What the photo has in common with each picture. Raises UnavailableError if one is packed wrongly.
-
-    Those that another release has packed are left out.
-    """
-    try:
-        return {image_id: compare(photo, unpack(packed)) for image_id, packed in pictures.items() if is_current(packed)}
-    except ValueError as error:
-        msg = f"catalog: {error}"
-        raise UnavailableError(msg) from error
-
-
 def _proof(features: int, rule: VerificationRule) -> float:
     """0 up to the rule's `least`, 1 from its `enough` on; between, each further feature proves less."""
     beyond = max(0, features - rule.least)
     return min(1.0, math.log1p(beyond) / math.log1p(rule.enough - rule.least))
 
 
-async def _agreements(
-    catalog: Catalog[object], crop: Image, hits: Sequence[Hit], seconds: float
-) -> dict[str, Agreement]:
-    if not hits:
-        return {}
-    photo, pictures = await asyncio.gather(
-        asyncio.to_thread(describe, crop),
-        catalog.local_features([hit.image_id for hit in hits], seconds=seconds),
-    )
-    return await asyncio.to_thread(agreements, photo, pictures)
+async def _nothing() -> dict[str, Agreement]:
+    return {}

@@ -334,24 +334,31 @@ class RowError(_message.Message):
     problem: str
     def __init__(self, row: _Optional[int] = ..., field: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
-class BatchGetLocalFeaturesRequest(_message.Message):
-    __slots__ = ("image_ids",)
+class CompareReferenceImagesRequest(_message.Message):
+    __slots__ = ("image", "image_ids")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_IDS_FIELD_NUMBER: _ClassVar[int]
+    image: _vision_pb2.Image
     image_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, image_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, image: _Optional[_Union[_vision_pb2.Image, _Mapping]] = ..., image_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
-class BatchGetLocalFeaturesResponse(_message.Message):
-    __slots__ = ("local_features",)
-    class LocalFeaturesEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: bytes
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
-    LOCAL_FEATURES_FIELD_NUMBER: _ClassVar[int]
-    local_features: _containers.ScalarMap[str, bytes]
-    def __init__(self, local_features: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
+class CompareReferenceImagesResponse(_message.Message):
+    __slots__ = ("agreements",)
+    AGREEMENTS_FIELD_NUMBER: _ClassVar[int]
+    agreements: _containers.RepeatedCompositeFieldContainer[Agreement]
+    def __init__(self, agreements: _Optional[_Iterable[_Union[Agreement, _Mapping]]] = ...) -> None: ...
+
+class Agreement(_message.Message):
+    __slots__ = ("image_id", "features", "coverage", "colour")
+    IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    COLOUR_FIELD_NUMBER: _ClassVar[int]
+    image_id: str
+    features: int
+    coverage: float
+    colour: float
+    def __init__(self, image_id: _Optional[str] = ..., features: _Optional[int] = ..., coverage: _Optional[float] = ..., colour: _Optional[float] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ("product_ids", "max_articles")

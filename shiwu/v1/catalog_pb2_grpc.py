@@ -168,10 +168,10 @@ class CatalogServiceStub:
                 request_serializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesRequest.SerializeToString,
                 response_deserializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesResponse.FromString,
                 _registered_method=True)
-        self.BatchGetLocalFeatures = channel.unary_unary(
-                '/shiwu.v1.CatalogService/BatchGetLocalFeatures',
-                request_serializer=shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesRequest.SerializeToString,
-                response_deserializer=shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesResponse.FromString,
+        self.CompareReferenceImages = channel.unary_unary(
+                '/shiwu.v1.CatalogService/CompareReferenceImages',
+                request_serializer=shiwu_dot_v1_dot_catalog__pb2.CompareReferenceImagesRequest.SerializeToString,
+                response_deserializer=shiwu_dot_v1_dot_catalog__pb2.CompareReferenceImagesResponse.FromString,
                 _registered_method=True)
         self.ImportProducts = channel.unary_unary(
                 '/shiwu.v1.CatalogService/ImportProducts',
@@ -401,9 +401,9 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def BatchGetLocalFeatures(self, request, context):
-        """The local features of reference images, for comparing them with a photo's. Images that do not exist, and those of
-        which none are known, are left out.
+    def CompareReferenceImages(self, request, context):
+        """What a picture has in common with reference images: whether the same print is in both, at the same places and in the
+        same colours. Images that do not exist, and those whose local features are not known, are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -596,10 +596,10 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     request_deserializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesRequest.FromString,
                     response_serializer=shiwu_dot_v1_dot_catalog__pb2.ReindexReferenceImagesResponse.SerializeToString,
             ),
-            'BatchGetLocalFeatures': grpc.unary_unary_rpc_method_handler(
-                    servicer.BatchGetLocalFeatures,
-                    request_deserializer=shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesRequest.FromString,
-                    response_serializer=shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesResponse.SerializeToString,
+            'CompareReferenceImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareReferenceImages,
+                    request_deserializer=shiwu_dot_v1_dot_catalog__pb2.CompareReferenceImagesRequest.FromString,
+                    response_serializer=shiwu_dot_v1_dot_catalog__pb2.CompareReferenceImagesResponse.SerializeToString,
             ),
             'ImportProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportProducts,
@@ -1334,7 +1334,7 @@ class CatalogService:
             _registered_method=True)
 
     @staticmethod
-    def BatchGetLocalFeatures(request,
+    def CompareReferenceImages(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1347,9 +1347,9 @@ class CatalogService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shiwu.v1.CatalogService/BatchGetLocalFeatures',
-            shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesRequest.SerializeToString,
-            shiwu_dot_v1_dot_catalog__pb2.BatchGetLocalFeaturesResponse.FromString,
+            '/shiwu.v1.CatalogService/CompareReferenceImages',
+            shiwu_dot_v1_dot_catalog__pb2.CompareReferenceImagesRequest.SerializeToString,
+            shiwu_dot_v1_dot_catalog__pb2.CompareReferenceImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -96,9 +96,9 @@ class CatalogServiceStub:
     """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
     vectors kept here, removes those that there are not. For what a check of the index found wrong.
     """
-    BatchGetLocalFeatures: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.BatchGetLocalFeaturesRequest, _catalog_pb2.BatchGetLocalFeaturesResponse]
-    """The local features of reference images, for comparing them with a photo's. Images that do not exist, and those of
-    which none are known, are left out.
+    CompareReferenceImages: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CompareReferenceImagesRequest, _catalog_pb2.CompareReferenceImagesResponse]
+    """What a picture has in common with reference images: whether the same print is in both, at the same places and in the
+    same colours. Images that do not exist, and those whose local features are not known, are left out.
     """
     ImportProducts: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_pb2.Operation]
     """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
@@ -187,9 +187,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Brings the index in line with these reference images' rows, whatever it held: stores those that there are with the
     vectors kept here, removes those that there are not. For what a check of the index found wrong.
     """
-    BatchGetLocalFeatures: _aio.UnaryUnaryMultiCallable[_catalog_pb2.BatchGetLocalFeaturesRequest, _catalog_pb2.BatchGetLocalFeaturesResponse]  # type: ignore[assignment]
-    """The local features of reference images, for comparing them with a photo's. Images that do not exist, and those of
-    which none are known, are left out.
+    CompareReferenceImages: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CompareReferenceImagesRequest, _catalog_pb2.CompareReferenceImagesResponse]  # type: ignore[assignment]
+    """What a picture has in common with reference images: whether the same print is in both, at the same places and in the
+    same colours. Images that do not exist, and those whose local features are not known, are left out.
     """
     ImportProducts: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ImportProductsRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Imports a product feed. The operation's metadata is ImportProductsMetadata, its response ImportProductsResponse;
@@ -427,13 +427,13 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def BatchGetLocalFeatures(
+    def CompareReferenceImages(
         self,
-        request: _catalog_pb2.BatchGetLocalFeaturesRequest,
+        request: _catalog_pb2.CompareReferenceImagesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_catalog_pb2.BatchGetLocalFeaturesResponse, _abc.Awaitable[_catalog_pb2.BatchGetLocalFeaturesResponse]]:
-        """The local features of reference images, for comparing them with a photo's. Images that do not exist, and those of
-        which none are known, are left out.
+    ) -> _typing.Union[_catalog_pb2.CompareReferenceImagesResponse, _abc.Awaitable[_catalog_pb2.CompareReferenceImagesResponse]]:
+        """What a picture has in common with reference images: whether the same print is in both, at the same places and in the
+        same colours. Images that do not exist, and those whose local features are not known, are left out.
         """
 
     @_abc_1.abstractmethod

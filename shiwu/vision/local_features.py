@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shiwu.vision.resize import Image
+from shiwu.vision.resize import Image, shrunk
 
 Places = NDArray[np.float32]
 """x and y in pixels, (n, 2)."""
@@ -23,7 +23,7 @@ Affine = NDArray[np.float64]
 
 MOST: Final = 150
 """Features of a picture, the strongest ones."""
-_SIDE: Final = 192
+SIDE: Final = 192
 """Pixels of the longer side that features are looked for in; so places fit in a byte. SIFT doubles it itself."""
 _CONTRAST: Final = 0.02
 _LENGTH: Final = 128
@@ -64,7 +64,7 @@ class LocalFeatures(NamedTuple):
     """Of one picture, n of them."""
 
     places: NDArray[np.uint8]
-    """x and y in pixels of the picture with `_SIDE` as its longer side, (n, 2)."""
+    """x and y in pixels of the picture with `SIDE` as its longer side, (n, 2)."""
     descriptors: NDArray[np.uint8]
     """(n, 128)."""
     size: tuple[int, int]
@@ -84,12 +84,12 @@ class Agreement(NamedTuple):
 
 
 def describe(image: Image) -> LocalFeatures:
-    """The features of an RGB picture of any size; of an even one there are none."""
+    """The features of an RGB picture of any size, `shrunk` to `SIDE` already or not; of an even one there are none."""
+    image = shrunk(image, SIDE)
     height, width = image.shape[:2]
-    scale = _SIDE / max(height, width)
+    scale = SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    gray = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=way)
+    gray = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC)
     thumbnail = np.asarray(cv2.resize(image, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA), np.uint8)
     # An instance for each call: they are not safe to share between threads.
     keypoints, found = cv2.SIFT.create(MOST, contrastThreshold=_CONTRAST).detectAndCompute(gray, None)

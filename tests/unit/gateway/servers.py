@@ -136,6 +136,8 @@ class CatalogServer(catalog_pb2_grpc.CatalogServiceServicer):
 
     def __init__(self, world):
         self.world = world
+        self.agreement = None
+        """Said of every picture."""
 
     async def Describe(self, request, context):
         await self.world.catalog.describe(
@@ -155,6 +157,14 @@ class CatalogServer(catalog_pb2_grpc.CatalogServiceServicer):
         if style:
             description.style.CopyFrom(Style(style_id=style, title=style.title()))
         return description
+
+    async def CompareReferenceImages(self, request, context):
+        crop = pixels(request.image)
+        found = await self.world.catalog.compare(crop, list(request.image_ids), seconds=context.time_remaining())
+        agreements = [catalog_pb2.Agreement(image_id=key, **each._asdict()) for key, each in found.items()]
+        for each in agreements:
+            each.MergeFrom(self.agreement or each)
+        return catalog_pb2.CompareReferenceImagesResponse(agreements=agreements)
 
     async def RecordGap(self, request, context):
         await self.world.catalog.record_gap(request, seconds=context.time_remaining())

@@ -13,10 +13,13 @@ import pytest
 from services.gateway.messages import to_response
 from services.gateway.ranking import Prints, by_similarity
 from services.gateway.tuning import UNTUNED
-from services.gateway.verification import Compared, Verifying, agreements, comparable, judged, verified
+from services.gateway.verification import Compared, Verifying, comparable, judged, verified
 from shiwu.chassis.errors import UnavailableError
 from shiwu.inference.tuning import VerificationRule
+from shiwu.v1 import catalog_pb2, gateway_pb2
 from shiwu.vision.local_features import Agreement, describe, pack
+from shiwu.wire.images import raw_image
+from tests.unit.gateway.servers import Mesh
 from tests.unit.gateway.world import RULES, DictCatalog, Product, TileHit, World, embed, photo
 
 RULE = VerificationRule(by="picture", categories=("toys",), candidates=10, least=8, enough=40, weight=0.4)
@@ -114,6 +117,29 @@ async def test_without_features_candidates_stay_ranked_and_the_answer_says_so(br
     assert answer.outcome != "not_in_catalogue"
 
 
+async def test_the_catalogue_compares_what_the_gateway_sends_it() -> None:
+    world = shop(RULE)
+    async with Mesh(world).running() as mesh:
+        answer = await mesh.stub.Scan(gateway_pb2.ScanRequest(image=raw_image(SEEN), explain=True))
+    assert [(each.image_id, each.proof) for each in answer.evidence.candidates] == [
+        ("robot box-a", 1.0),
+        ("rocket box-a", 0.0),
+    ]
+    assert not answer.missing
+
+
+@pytest.mark.parametrize(
+    "nonsense", [{"features": -1}, {"coverage": 1.5}, {"coverage": float("nan")}, {"colour": -0.5}]
+)
+async def test_an_agreement_that_cannot_be_is_not_counted(nonsense) -> None:
+    async with Mesh(shop(RULE)).running() as mesh:
+        mesh.catalog.agreement = catalog_pb2.Agreement(**nonsense)
+        answer = await mesh.stub.Scan(gateway_pb2.ScanRequest(image=raw_image(SEEN)))
+    [missing] = answer.missing
+    assert (missing.part, missing.fallback) == ("catalog", "did not compare prints")
+    assert "agreements[0]" in missing.reason
+
+
 async def test_an_early_end_of_the_scan_leaves_no_unheard_error() -> None:
     unheard = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
@@ -169,14 +195,3 @@ def test_what_is_proven_rises_by_its_worth_and_equals_keep_their_order() -> None
     assert ranking.mode == plain.mode
     same = verified(plain, Prints(nothing, nothing, nothing))
     assert same.order.tolist() == plain.order.tolist()
-
-
-def test_each_picture_is_compared_but_those_of_other_releases() -> None:
-    shown = describe(box("robot box"))
-    packed = {"own": pack(shown), "other": pack(describe(box("rocket box"))), "old": b"\x01?"}
-    found = agreements(shown, packed)
-    assert list(found) == ["own", "other"]
-    assert found["own"].features == len(shown.places)
-    assert found["other"].features < 8 or found["other"].features < found["own"].features / 4
-    with pytest.raises(UnavailableError, match="no local features"):
-        agreements(shown, {"bad": b"\x02"})

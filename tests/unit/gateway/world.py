@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from services.catalog.comparing import agreements
 from services.classifier.voting import DEFAULT_RULE, Neighbour, vote
 from services.gateway.answer import Peers, Rules
 from services.gateway.models import ModelList
@@ -21,6 +22,7 @@ from services.gateway.ports import Box, Detected, Detection, EmbedderModel, Shar
 from services.gateway.progress import Progress
 from services.gateway.tuning import UNTUNED, Tunings
 from shiwu.chassis.errors import NotFoundError, PreconditionError
+from shiwu.vision.local_features import describe
 
 GRAY = 127
 CELLS = 8
@@ -197,10 +199,11 @@ class DictCatalog(Part):
     """image -> packed local features."""
     compared: list = field(default_factory=list)
 
-    async def local_features(self, image_ids, *, seconds):
+    async def compare(self, crop, image_ids, *, seconds):
         await self.begin(seconds)
         self.compared.append(list(image_ids))
-        return {image_id: self.features[image_id] for image_id in image_ids if image_id in self.features}
+        known = {image_id: self.features[image_id] for image_id in image_ids if image_id in self.features}
+        return agreements(describe(crop), known)
 
     async def describe(self, product_ids, *, max_articles, seconds):
         await self.begin(seconds)

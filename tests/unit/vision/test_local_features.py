@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiwu.vision.local_features import MOST, Agreement, _matches, compare, describe, pack, unpack
-from shiwu.vision.resize import Image
+from shiwu.vision.local_features import MOST, SIDE, Agreement, _matches, compare, describe, pack, unpack
+from shiwu.vision.resize import Image, shrunk
 
 HEAD = 3 + 3 * 12 * 12
 """Version, size and thumbnail."""
@@ -44,6 +44,10 @@ def test_the_same_print_agrees_however_it_is_turned_and_another_does_not(angle: 
     assert own.coverage > 0.5
     assert own.colour > 0.8
     assert other.features < 8
+
+
+def test_a_picture_that_was_shrunk_before_has_the_same_features() -> None:
+    assert pack(describe(shrunk(_print(0), SIDE))) == pack(describe(_print(0)))
 
 
 def test_a_mirrored_print_is_another() -> None:
