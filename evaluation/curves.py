@@ -30,7 +30,7 @@ from evaluation.pages import block
 from evaluation.reranking import Ranker, best_of_each_kind, milliseconds, quality, try_all
 from evaluation.stages import Stages
 from evaluation.tune import ranker_of
-from evaluation.verifying import qualities
+from evaluation.verifying import qualities, questions
 from shiwu.inference.manifest import EmbedderManifest, read_manifest
 from shiwu.inference.tuning import Tuning, VoteRule
 
@@ -199,9 +199,7 @@ def _cell(quality: Retrieval) -> str:
 def _verification(sets: Mapping[str, Scans], ranker: Ranker) -> str:
     if not ranker.verification:
         return "## Prints\n\nNot compared: no rule gains without costing some set recall."
-    rows = [
-        [f"{name} ({len(scans.present)})", *_without_and_with(scans.present, ranker)] for name, scans in sets.items()
-    ]
+    rows = [[f"{name} ({len(photos)})", *_without_and_with(photos, ranker)] for name, photos in questions(sets).items()]
     return "\n\n".join(
         [
             "## Prints",
@@ -216,8 +214,8 @@ def _verification(sets: Mapping[str, Scans], ranker: Ranker) -> str:
                     for each in ranker.verification
                 ],
             ),
-            "Recall@1, recall@5 and mAP of each set, photos in brackets; the last rows are of products that nothing was"
-            " chosen on.",
+            "Recall@1, recall@5 and mAP of each set, photos in brackets. Nothing was chosen on those called unseen."
+            " Siblings only: photos whose own product is taken out while others of its style stay.",
             block(["set", "products: without", "with", "styles: without", "with"], rows),
         ]
     )

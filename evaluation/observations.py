@@ -20,7 +20,7 @@ from shiwu.inference.tuning import DomainMeans, RegionRule
 from shiwu.vision.local_features import Agreement, LocalFeatures, compare
 
 _CANDIDATES: Final = 100
-COMPARED: Final = 20
+COMPARED: Final = 40
 """Nearest pictures whose local features are compared with the photo's."""
 
 Vectors = NDArray[np.float32]

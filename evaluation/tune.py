@@ -165,7 +165,7 @@ def _rerank(console: Console, world: World) -> Tried:
 
 
 def _verification(console: Console, world: World, reranker: Reranker | None) -> tuple[VerificationRule, ...]:
-    fit = fit_verification({name: scans.present for name, scans in world.tuned_on.items()}, reranker)
+    fit = fit_verification(world.tuned_on, reranker)
     table = Table("photos", "without: R@1 R@5 mAP", "with", "styles without", "with", title_justify="left")
     table.title = "\n".join(f"prints: {rule}" for rule in fit.rules) or "prints: not compared"
     for name, before in fit.before.items():

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from evaluation.metrics import Retrieval, rank_of, retrieval
-from evaluation.observations import COMPARED, Observation
+from evaluation.observations import COMPARED, Observation, Scans
 from evaluation.reranking import NOISE, Ranker, Sets
 from services.gateway.ranking import Reranker
 from shiwu.inference.tuning import VerificationRule
@@ -22,7 +22,7 @@ _GROUPS: Final[Mapping[By, tuple[str, ...]]] = {
 }
 """What a print tells of things of these categories. The designs of the latter come in colours, and pictures of two
 colourways agree in all that is printed."""
-_CANDIDATES: Final = (COMPARED // 2, COMPARED)
+_CANDIDATES: Final = (COMPARED // 4, COMPARED // 2, COMPARED)
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,26 @@ class VerificationFit:
     after: Mapping[str, Quality]
 
 
-def fit_verification(sets: Sets, reranker: Reranker | None) -> VerificationFit:
+def fit_verification(scans: Mapping[str, Scans], reranker: Reranker | None) -> VerificationFit:
     """For each group the rule with the best mean average precision, of products or of styles; every set counts as much.
 
     It must cost no set recall at 1 or 5, and compare no more pictures than help. A category whose photos lose recall at
-    1 by a rule is left out of it.
+    1 by a rule is left out of it. What tells styles is chosen for photos whose own colourway is not there, too.
     """
-    before = qualities(sets, Ranker(reranker))
-    rules = tuple(rule for by in _GROUPS if (rule := _best(sets, reranker, by, before)) is not None)
-    return VerificationFit(rules, before, qualities(sets, Ranker(reranker, rules)))
+    every = questions(scans)
+    asked: Mapping[By, Sets] = {"picture": {name: every[name] for name in scans}, "style": every}
+    rules = tuple(rule for by, sets in asked.items() if (rule := _best(sets, reranker, by)) is not None)
+    before, after = (qualities(every, Ranker(reranker, own)) for own in ((), rules))
+    return VerificationFit(rules, before, after)
+
+
+def questions(scans: Mapping[str, Scans]) -> dict[str, Sequence[Observation]]:
+    """All photos, and once more, without their own product in the catalogue, those whose style others there share."""
+    others = {
+        f"{name}, siblings only": [each for each in own.absent if each.style in each.styles]
+        for name, own in scans.items()
+    }
+    return {name: own.present for name, own in scans.items()} | {name: each for name, each in others.items() if each}
 
 
 def qualities(sets: Sets, ranker: Ranker) -> dict[str, Quality]:
@@ -58,7 +69,8 @@ def qualities(sets: Sets, ranker: Ranker) -> dict[str, Quality]:
     return {name: _quality(photos, ranker) for name, photos in sets.items()}
 
 
-def _best(sets: Sets, reranker: Reranker | None, by: By, before: Mapping[str, Quality]) -> VerificationRule | None:
+def _best(sets: Sets, reranker: Reranker | None, by: By) -> VerificationRule | None:
+    before = qualities(sets, Ranker(reranker))
     best, most = None, _mean(before, by)
     for candidates in _CANDIDATES:
         tried: list[tuple[float, VerificationRule | None]] = [(most, best)]
@@ -74,7 +86,7 @@ def _best(sets: Sets, reranker: Reranker | None, by: By, before: Mapping[str, Qu
 
 
 def _grid(by: By, candidates: int) -> Iterator[VerificationRule]:
-    for least, enough, weight in itertools.product((8, 12), (20, 40, 80), (0.2, 0.4, 0.6)):
+    for least, enough, weight in itertools.product((8, 12, 16), (20, 40, 80), (0.2, 0.4, 0.6)):
         yield VerificationRule(
             by=by, categories=_GROUPS[by], candidates=candidates, least=least, enough=enough, weight=weight
         )

@@ -84,7 +84,7 @@ class Agreement(NamedTuple):
 
 
 def describe(image: Image) -> LocalFeatures:
-    """The features of an RGB picture of any size, `shrunk` to `SIDE` already or not; of an even one there are none."""
+    """The features of an RGB picture of any size, shrunk to `SIDE` already or not; of an even one there are none."""
     image = shrunk(image, SIDE)
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
@@ -195,10 +195,11 @@ def _matches(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.
     nearest = cosines.argmax(axis=1)
     rows = np.arange(len(first))
     best = cosines[rows, nearest]
-    mutual = cosines.argmax(axis=0)[nearest] == rows
     cosines[rows, nearest] = -1.0
-    distance, next_distance = (np.sqrt(np.maximum(0.0, 2.0 - 2.0 * each)) for each in (best, cosines.max(axis=1)))
-    taken = np.flatnonzero(mutual & (distance < _RATIO * next_distance))
+    # Squares of distances between unit vectors, halved.
+    clear = np.flatnonzero(np.maximum(0.0, 1.0 - best) < _RATIO**2 * (1.0 - cosines.max(axis=1)))
+    cosines[rows, nearest] = best
+    taken = clear[cosines[:, nearest[clear]].argmax(axis=0) == clear]
     return np.stack([taken, nearest[taken]], axis=1)
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from evaluation.observations import Scans
 from evaluation.reranking import Ranker
-from evaluation.verifying import fit_verification, qualities
+from evaluation.verifying import fit_verification, qualities, questions
 from shiwu.inference.tuning import VerificationRule
 from shiwu.vision.local_features import Agreement
 from tests.unit.evaluation.observations import of_neighbours
@@ -33,7 +34,7 @@ def test_prints_count_as_the_gateway_counts_them() -> None:
 def test_what_finds_more_is_chosen_and_a_category_that_loses_is_left_out() -> None:
     hidden = [photo("food", [0, 60, 0], 1)] * 4
     misled = [photo("toys", [0, 60, 0], 0)] * 4
-    fit = fit_verification({"food": hidden, "toys": misled}, None)
+    fit = fit_verification({"food": Scans(hidden, []), "toys": Scans(misled, [])}, None)
     [rule] = fit.rules
     assert rule.by == "picture"
     assert "food" in rule.categories
@@ -47,14 +48,27 @@ def test_what_finds_more_is_chosen_and_a_category_that_loses_is_left_out() -> No
 def test_a_garment_s_print_lifts_its_style_and_leaves_the_colour_to_the_vectors() -> None:
     """The nearest is another style; of the photo's own style first comes the right colour, then a wrong one."""
     seen = replace(photo("clothing", [0, 0, 60], 1), styles=["t", "s", "s"])
-    fit = fit_verification({"clothing": [seen] * 4}, None)
+    fit = fit_verification({"clothing": Scans([seen] * 4, [])}, None)
     [rule] = fit.rules
     assert rule.by == "style"
     assert Ranker(None, fit.rules).rank(seen).order.tolist() == [1, 2, 0]
     assert (fit.before["clothing"].styles.recall_1, fit.after["clothing"].styles.recall_1) == (0.0, 1.0)
 
 
+def test_a_style_is_also_asked_for_without_the_photo_s_own_colourway() -> None:
+    """The photo's product is not there; the print is on the last picture, which is of another colourway."""
+    sibling = replace(photo("clothing", [0, 0, 60], 3), styles=["t", "u", "s"])
+    stranger = replace(sibling, styles=["t", "u", "v"])
+    plain = photo("clothing", [0, 0, 0], 0)
+    scans = {"clothing": Scans([plain], [sibling, stranger]), "toys": Scans([plain], [stranger])}
+    assert questions(scans) == {"clothing": [plain], "toys": [plain], "clothing, siblings only": [sibling]}
+    fit = fit_verification(scans, None)
+    [rule] = fit.rules
+    assert rule.by == "style"
+    assert fit.after["clothing, siblings only"].styles.recall_1 == 1.0
+
+
 def test_without_a_gain_nothing_is_compared() -> None:
     even = [photo("food", [0, 0, 0], int(right)) for right in np.arange(6) % 3]
-    fit = fit_verification({"food": even}, None)
+    fit = fit_verification({"food": Scans(even, [])}, None)
     assert (fit.rules, fit.after) == ((), fit.before)
