@@ -170,7 +170,8 @@ class _Catalogue:
             for place in comparable([each.category for each in covers], rules):
                 agreements[place] = compare(query.local_features, self.stocked[nearest[place]].local_features)
             seen = [
-                Compared(each.category, each.product_id, found) for each, found in zip(covers, agreements, strict=True)
+                Compared(cover.category, cover.product_id, similarity, found)
+                for cover, similarity, found in zip(covers, own.tolist(), agreements, strict=True)
             ]
             ranking = verified(ranking, judged(seen, rules))
         return _Ranked(covers, own, ranking)

@@ -134,12 +134,12 @@ class Ranker:
 
 
 def _judged(observation: Observation, rules: Sequence[VerificationRule]) -> Prints:
-    categories = [neighbour.category for neighbour in observation.neighbours]
-    compared = set(comparable(categories, rules))
+    neighbours = observation.neighbours
+    compared = set(comparable([each.category for each in neighbours], rules))
     return judged(
         [
-            Compared(category, style, observation.agreements[i] if i in compared else None)
-            for i, (category, style) in enumerate(zip(categories, observation.styles, strict=True))
+            Compared(each.category, style, each.similarity, observation.agreements[i] if i in compared else None)
+            for i, (each, style) in enumerate(zip(neighbours, observation.styles, strict=True))
         ],
         rules,
     )

@@ -7,7 +7,8 @@ the vectors' similarity kept where nothing is printed.
 
 What a print tells depends on the thing, and so each group of categories has its own tuned rule. A package's print tells
 it from all others, if its colours are the same, too. A garment's colourways agree in all but the colour of the cloth:
-there a print proves the style, with all of its pictures, and which of them is the nearest is left to the vectors.
+there a print proves the style, with all of its pictures. Within it, pictures that show the print in other colours fall
+behind, and which of the others is the nearest is left to the vectors.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.gateway.candidates import nearest
 from services.gateway.ports import Catalog, Hit
@@ -28,6 +30,8 @@ from shiwu.vision.local_features import Agreement
 from shiwu.vision.resize import Image
 
 Rules = Sequence[VerificationRule]
+Values = NDArray[np.float32]
+"""(n,)"""
 _NOTHING: Final = Agreement()
 
 
@@ -36,6 +40,7 @@ class Compared(NamedTuple):
 
     category: str
     style: str
+    similarity: float
     agreement: Agreement | None
 
 
@@ -57,7 +62,8 @@ class Verifying:
         # Shielded: a scan that is cancelled must not cancel the call.
         found = await asyncio.shield(self._asked)
         compared = [
-            Compared(hit.category, hit.style_id or hit.product_id, found.get(hit.image_id)) for hit in candidates
+            Compared(hit.category, hit.style_id or hit.product_id, hit.similarity, found.get(hit.image_id))
+            for hit in candidates
         ]
         return verified(ranking, judged(compared, self._rules))
 
@@ -81,19 +87,17 @@ def judged(candidates: Sequence[Compared], rules: Rules) -> Prints:
     for rule in rules:
         own = [i for i, each in enumerate(candidates) if each.category in rule.categories]
         agreements = [candidates[i].agreement or _NOTHING for i in own]
-        proofs = [_proof(each.features, rule) for each in agreements]
+        proofs = np.array([_proof(each.features, rule) for each in agreements], np.float32)
+        colours = np.array([each.colour for each in agreements], np.float32)
         if rule.by == "picture":
-            proofs = [proof * each.colour for proof, each in zip(proofs, agreements, strict=True)]
+            prints.proofs[own] = proofs * colours
+            prints.worth[own] = rule.weight * prints.proofs[own]
             prints.shared[own] = [
                 each.coverage * each.colour if each.features > rule.least else 0.0 for each in agreements
             ]
         else:
-            best: dict[str, float] = {}
-            for i, proof in zip(own, proofs, strict=True):
-                best[candidates[i].style] = max(proof, best.get(candidates[i].style, 0.0))
-            proofs = [best[candidates[i].style] for i in own]
-        prints.proofs[own] = proofs
-        prints.worth[own] = rule.weight * np.array(proofs, np.float32)
+            others = rule.weight * proofs * (1.0 - colours)
+            prints.proofs[own], prints.worth[own] = _of_styles([candidates[i] for i in own], proofs, others, rule)
     return prints
 
 
@@ -108,6 +112,24 @@ def _proof(features: int, rule: VerificationRule) -> float:
     """0 up to the rule's `least`, 1 from its `enough` on; between, each further feature proves less."""
     beyond = max(0, features - rule.least)
     return min(1.0, math.log1p(beyond) / math.log1p(rule.enough - rule.least))
+
+
+def _of_styles(
+    candidates: Sequence[Compared], proofs: Values, others: Values, rule: VerificationRule
+) -> tuple[Values, Values]:
+    """What is proven of each one's style, and its worth.
+
+    others: by how much each falls for showing the print in other colours. The nearest of a style stays as near as it
+    is without that: where only other colourways are in the catalogue, the style is found all the same.
+    """
+    styles = np.array([each.style for each in candidates])
+    similarities = np.array([each.similarity for each in candidates], np.float32)
+    proven, worth = np.zeros_like(proofs), -others
+    for style in set(styles.tolist()):
+        own = styles == style
+        proven[own] = proofs[own].max()
+        worth[own] += rule.weight * proven[own] + similarities[own].max() - (similarities - others)[own].max()
+    return proven, worth
 
 
 async def _nothing() -> dict[str, Agreement]:

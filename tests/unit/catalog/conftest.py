@@ -30,11 +30,14 @@ from services.catalog.sql.tables import metadata
 from shiwu.chassis.channel import connect
 from shiwu.chassis.server import running
 from shiwu.chassis.settings import ServerSettings
+from shiwu.v1 import catalog_pb2 as pb
+from shiwu.v1 import catalog_resources_pb2 as resources
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub, add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
 from shiwu.wire.fetching import Fetcher
 from shiwu.wire.models import GrpcDetector, GrpcEmbedder
+from tests.unit.catalog.kinds import EXAMPLES, Kind
 from tests.unit.catalog_import.peers import Peers, serving
 
 if TYPE_CHECKING:  # only in the types
@@ -128,6 +131,14 @@ async def service(one_service: Service) -> Service:
 @pytest.fixture
 def stub(service: Service) -> CatalogServiceAsyncStub:
     return service.stub
+
+
+@pytest_asyncio.fixture(params=list(EXAMPLES), loop_scope="session")
+async def kind(request, stub):
+    await stub.CreateStyle(pb.CreateStyleRequest(style=resources.Style(style_id="s0", category="shoes")))
+    product = resources.Product(product_id="p0", title="t", category="shoes")
+    await stub.CreateProduct(pb.CreateProductRequest(product=product))
+    return Kind(request.param, stub)
 
 
 @pytest.fixture

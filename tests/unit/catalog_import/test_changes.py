@@ -12,9 +12,9 @@ from services.catalog.resources import State
 from shiwu.wire.fetching import FetchSettings
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
+from tests.unit.catalog_import.importing import consistent, imported, snapshot
 from tests.unit.catalog_import.peers import Peers
 from tests.unit.catalog_import.picture_server import PictureServer
-from tests.unit.catalog_import.test_imports import consistent, imported, snapshot
 
 
 @pytest.fixture

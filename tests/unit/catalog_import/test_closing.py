@@ -18,7 +18,7 @@ from services.catalog.resources import Batch, Offer, Operation, Product, Progres
 from shiwu.chassis.errors import InvalidInputError
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
-from tests.unit.catalog_import.test_imports import ended, imported, snapshot
+from tests.unit.catalog_import.importing import ended, imported, snapshot
 
 HEADER = "product_id,title,category,merchant,price"
 

@@ -14,8 +14,8 @@ from shiwu.vision.local_features import LocalFeatures, pack
 from shiwu.wire.ids import image_id
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
+from tests.unit.catalog_import.importing import consistent, imported, read_lines
 from tests.unit.catalog_import.peers import Peers
-from tests.unit.catalog_import.test_imports import consistent, imported, read_lines
 
 VECTOR = np.full(48, 48**-0.5, "<f4").tobytes()
 DIGEST = hashlib.sha256(b"the file").hexdigest()

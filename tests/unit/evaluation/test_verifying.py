@@ -51,7 +51,7 @@ def test_a_garment_s_print_lifts_its_style_and_leaves_the_colour_to_the_vectors(
     fit = fit_verification({"clothing": Scans([seen] * 4, [])}, None)
     [rule] = fit.rules
     assert rule.by == "style"
-    assert Ranker(None, fit.rules).rank(seen).order.tolist() == [1, 2, 0]
+    assert Ranker(None, fit.rules).rank(seen).order[0] == 1
     assert (fit.before["clothing"].styles.recall_1, fit.after["clothing"].styles.recall_1) == (0.0, 1.0)
 
 

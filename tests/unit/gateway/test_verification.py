@@ -9,6 +9,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.gateway.messages import to_response
 from services.gateway.ranking import Prints, by_similarity
@@ -155,7 +157,7 @@ async def test_an_early_end_of_the_scan_leaves_no_unheard_error() -> None:
 
 def test_proofs_grow_from_least_to_enough_and_other_colours_prove_less() -> None:
     def proofs(*agreements):
-        return judged([Compared("toys", "s", each) for each in agreements], [RULE]).proofs.tolist()
+        return judged([Compared("toys", "s", 0.5, each) for each in agreements], [RULE]).proofs.tolist()
 
     counts = proofs(*(Agreement(count, 0.5, 1.0) for count in (0, 8, 9, 24, 40, 150)))
     assert counts == sorted(counts)
@@ -165,18 +167,48 @@ def test_proofs_grow_from_least_to_enough_and_other_colours_prove_less() -> None
     assert proofs() == []
 
 
+BY_STYLE = RULE.model_copy(update={"by": "style", "weight": 0.5})
+
+
 def test_a_style_is_proven_by_any_of_its_pictures_whatever_their_colour() -> None:
-    by_style = RULE.model_copy(update={"by": "style", "weight": 0.5})
-    seen = [("toys", "s", None), ("toys", "t", Agreement(40, 1.0, 1.0)), ("toys", "s", Agreement(40, 1.0, 0.0))]
-    prints = judged([Compared(*each) for each in (*seen, ("bags", "s", Agreement(40, 1.0, 1.0)))], [by_style])
+    full, other_colour = Agreement(40, 1.0, 1.0), Agreement(40, 1.0, 0.0)
+    seen = [("toys", "s", 0.75, None), ("toys", "t", 0.5, full), ("toys", "s", 0.5, other_colour)]
+    prints = judged([Compared(*each) for each in (*seen, ("bags", "s", 0.5, full))], [BY_STYLE])
     assert prints.proofs.tolist() == [1.0, 1.0, 1.0, 0.0]
-    assert prints.worth.tolist() == [0.5, 0.5, 0.5, 0.0]
+    assert prints.worth.tolist() == [0.5, 0.5, 0.0, 0.0]
     assert prints.shared.tolist() == [0.0] * 4
+
+
+def test_within_its_style_what_shows_the_print_in_other_colours_falls_behind() -> None:
+    """The nearest picture is another colourway's; the third is of another style, and nearer than the photo's own."""
+    similarities, styles = [0.75, 0.5, 0.625], ["s", "s", "t"]
+    agreements = [Agreement(40, 1.0, 0.25), None, None]
+    seen = [Compared("toys", *each) for each in zip(styles, similarities, agreements, strict=True)]
+    ranking = verified(by_similarity(similarities), judged(seen, [BY_STYLE]))
+    assert ranking.order.tolist() == [1, 0, 2]
+    distances = 1.0 - np.array(similarities)
+    assert ranking.distances.min() == distances.min() - 0.5, "the style is as near as without its colours"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("stu"), st.floats(-1, 1, width=32), st.integers(0, 60), st.floats(0, 1, width=32)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_other_colours_move_no_style(seen) -> None:
+    def nearest(colour):
+        candidates = [Compared("toys", style, near, Agreement(n, 1.0, c * colour)) for style, near, n, c in seen]
+        lifted = np.array([each.similarity for each in candidates]) + judged(candidates, [BY_STYLE]).worth
+        return {style: max(lifted[[each[0] == style for each in seen]]) for style, *_ in seen}
+
+    assert nearest(0.0) == pytest.approx(nearest(1.0), abs=1e-6)
 
 
 def test_what_is_shared_is_of_place_and_colour_and_nothing_where_too_little_agrees() -> None:
     agreements = [Agreement(9, 0.5, 0.5), Agreement(8, 0.9, 1.0), None, Agreement(100, 1.0, 1.0)]
-    shared = judged([Compared("toys", "s", each) for each in agreements], [RULE]).shared
+    shared = judged([Compared("toys", "s", 0.5, each) for each in agreements], [RULE]).shared
     assert shared.tolist() == [0.25, 0.0, 0.0, 1.0]
 
 

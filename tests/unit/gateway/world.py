@@ -21,7 +21,7 @@ from services.gateway.pipeline import Scanner
 from services.gateway.ports import Box, Detected, Detection, EmbedderModel, ShardHits, Share, Vote
 from services.gateway.progress import Progress
 from services.gateway.tuning import UNTUNED, Tunings
-from shiwu.chassis.errors import NotFoundError, PreconditionError
+from shiwu.chassis.errors import NotFoundError, PreconditionError, UnavailableError
 from shiwu.vision.local_features import describe
 
 GRAY = 127
@@ -61,6 +61,9 @@ def embed(image, salt=0):
     cells = cv2.resize(np.ascontiguousarray(image), (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     vector = (cells.astype(np.float32).reshape(-1) - GRAY) * (-1.0 if salt else 1.0)
     return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+DOWN = UnavailableError("it does not answer")
 
 
 @dataclass
@@ -250,3 +253,11 @@ STOCK = [
     Product("robot", "toys", "robot-style"),
     Product("chair", "furniture"),
 ]
+
+
+def parts(answer):
+    return {each.part: each for each in answer.missing}
+
+
+def best(answer):
+    return answer.styles[0].products[0].product_id

@@ -14,8 +14,8 @@ from services.catalog.resources import State
 from shiwu.wire.fetching import FetchSettings
 from tests.unit.catalog_import.assembly import assembled
 from tests.unit.catalog_import.conftest import migrated, peers, url  # noqa: F401  # fixtures
+from tests.unit.catalog_import.importing import imported
 from tests.unit.catalog_import.peers import Peers
-from tests.unit.catalog_import.test_imports import imported
 from tests.unit.offline.indexing.crawl.shop import Reply, Shop, page, product
 from tests.unit.offline.indexing.crawl.test_crawl import command, written
 
