@@ -17,7 +17,7 @@ from services.gateway.stream import FrameMemory
 from services.gateway.tuning import UNTUNED
 from shiwu.chassis.errors import DeadlineError, UnavailableError
 from shiwu.inference.tuning import RegionKind, RegionRule, RegionScore
-from tests.unit.gateway.world import RULES, STOCK, TileEmbedder, TileHit, World, photo, tile
+from tests.unit.gateway.world import RULES, STOCK, TileEmbedder, TileHit, World, best, photo, tile
 
 WEIGHTS = RegionScore(bias=-6.0, similarity=8.0, margin=4.0, score=0.5, area=0.25)
 KINDS = get_args(RegionKind)
@@ -133,10 +133,6 @@ def two_things():
 
 def stages(world):
     return [stage.name for stage in world.progress.stages]
-
-
-def best(answer):
-    return answer.styles[0].products[0].product_id
 
 
 async def test_the_second_object_is_taken_when_the_catalogue_knows_it():
