@@ -175,18 +175,17 @@ class Scanner(Generic[F]):
                 gallery = vectors(candidates, found.model.dimension)
                 ranking = tuning.reranker.rank(found.vector, gallery, ranking)
         answer.candidates, answer.ranking = candidates, ranking
-        answer.styles = grouped(candidates, ranking)
 
     async def _verified(self, answer: Answer[F], verifying: Verifying | None, progress: Progress) -> None:
         if verifying is None or answer.ranking is None:
             return
         with progress.stage("verify"), progress.may_lose("catalog", _NOT_VERIFIED):
             answer.ranking = await verifying.ranked(answer.candidates, answer.ranking)
-            answer.styles = grouped(answer.candidates, answer.ranking)
 
     def _decided(self, answer: Answer[F], found: Found, progress: Progress) -> None:
         limit = 1.0
-        if answer.styles and answer.ranking is not None:
+        if answer.candidates and answer.ranking is not None:
+            answer.styles = grouped(answer.candidates, answer.ranking)
             best = answer.styles[0].products[0]
             margin = lead(best, found.hits)
             if _search_is_lossy(progress):

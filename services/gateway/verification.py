@@ -30,7 +30,7 @@ from shiwu.vision.local_features import Agreement
 from shiwu.vision.resize import Image
 
 Rules = Sequence[VerificationRule]
-Values = NDArray[np.float32]
+Values = NDArray[np.float64]
 """(n,)"""
 _NOTHING: Final = Agreement()
 
@@ -83,21 +83,19 @@ def comparable(categories: Sequence[str], rules: Rules) -> list[int]:
 
 def judged(candidates: Sequence[Compared], rules: Rules) -> Prints:
     """What was compared, by each one's rule."""
+    agreements = np.array([each.agreement or _NOTHING for each in candidates]).reshape(-1, len(_NOTHING))
     prints = Prints(*(np.zeros(len(candidates), np.float32) for _ in Prints._fields))
     for rule in rules:
-        own = [i for i, each in enumerate(candidates) if each.category in rule.categories]
-        agreements = [candidates[i].agreement or _NOTHING for i in own]
-        proofs = np.array([_proof(each.features, rule) for each in agreements], np.float32)
-        colours = np.array([each.colour for each in agreements], np.float32)
+        own = np.flatnonzero([each.category in rule.categories for each in candidates])
+        features, coverage, colours = agreements[own].T
+        proofs = _proofs(features, rule)
         if rule.by == "picture":
             prints.proofs[own] = proofs * colours
             prints.worth[own] = rule.weight * prints.proofs[own]
-            prints.shared[own] = [
-                each.coverage * each.colour if each.features > rule.least else 0.0 for each in agreements
-            ]
+            prints.shared[own] = np.where(features > rule.least, coverage * colours, 0.0)
         else:
             others = rule.weight * proofs * (1.0 - colours)
-            prints.proofs[own], prints.worth[own] = _of_styles([candidates[i] for i in own], proofs, others, rule)
+            prints.proofs[own], prints.worth[own] = _of_styles([candidates[i] for i in own.tolist()], proofs, others, rule)
     return prints
 
 
@@ -108,10 +106,10 @@ def verified(ranking: Ranking, prints: Prints) -> Ranking:
     return ranking._replace(order=order, distances=distances, prints=prints)
 
 
-def _proof(features: int, rule: VerificationRule) -> float:
+def _proofs(features: Values, rule: VerificationRule) -> Values:
     """0 up to the rule's `least`, 1 from its `enough` on; between, each further feature proves less."""
-    beyond = max(0, features - rule.least)
-    return min(1.0, math.log1p(beyond) / math.log1p(rule.enough - rule.least))
+    beyond = np.maximum(0.0, features - rule.least)
+    return np.minimum(1.0, np.log1p(beyond) / math.log1p(rule.enough - rule.least))
 
 
 def _of_styles(
@@ -123,9 +121,9 @@ def _of_styles(
     is without that: where only other colourways are in the catalogue, the style is found all the same.
     """
     styles = np.array([each.style for each in candidates])
-    similarities = np.array([each.similarity for each in candidates], np.float32)
+    similarities = np.array([each.similarity for each in candidates])
     proven, worth = np.zeros_like(proofs), -others
-    for style in set(styles.tolist()):
+    for style in set(styles[proofs > 0.0].tolist()):
         own = styles == style
         proven[own] = proofs[own].max()
         worth[own] += rule.weight * proven[own] + similarities[own].max() - (similarities - others)[own].max()
