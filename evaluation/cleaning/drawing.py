@@ -103,9 +103,9 @@ def merged(known: Known, out: Path) -> None:
     given = split(known.of(rows), 0)
     group = max(run(given, MergeRule()), key=lambda each: (len(each.skus), each.score, each.skus))
     taken = {int(name) for step in group.steps for side in (step.forth, step.back) for name in side.shown}
+    pictures = {sku: np.flatnonzero(given.sku == int(sku)).tolist()[:8] for sku in group.skus}
     strips = []
-    for sku in group.skus:
-        own = np.flatnonzero(given.sku == int(sku)).tolist()[:8]
+    for sku, own in pictures.items():
         tiles = [
             Tile(
                 pixels_of(known.pictures[rows[i]])[0],
@@ -114,7 +114,7 @@ def merged(known: Known, out: Path) -> None:
             )
             for i in own
         ]
-        strips.append(_grid(tiles, 8))
+        strips.append(_grid(tiles, max(map(len, pictures.values()))))
     _save(np.concatenate(strips), out)
 
 
