@@ -43,10 +43,11 @@ class VerificationFit:
 
 
 def fit_verification(scans: Mapping[str, Scans], reranker: Reranker | None) -> VerificationFit:
-    """For each group the rule with the best mean average precision, of products or of styles; every set counts as much.
+    """For each group the rule with the best mean average precision, of products or of styles.
 
-    It must cost no set recall at 1 or 5, and compare no more pictures than help. A category whose photos lose recall at
-    1 by a rule is left out of it. What tells styles is chosen for photos whose own colourway is not there, too.
+    Every set with photos of the group counts as much. The rule must cost no set recall at 1 or 5, and compare no more
+    pictures than help. A category whose photos lose recall at 1 by a rule is left out of it. What tells styles is
+    chosen for photos whose own colourway is not there, too.
     """
     every = questions(scans)
     asked: Mapping[By, Sets] = {"picture": {name: every[name] for name in scans}, "style": every}
@@ -71,14 +72,15 @@ def qualities(sets: Sets, ranker: Ranker) -> dict[str, Quality]:
 
 def _best(sets: Sets, reranker: Reranker | None, by: By) -> VerificationRule | None:
     before = qualities(sets, Ranker(reranker))
-    best, most = None, _mean(before, by)
+    of_group = [name for name, photos in sets.items() if any(each.category in _GROUPS[by] for each in photos)]
+    best, most = None, _mean(before, by, of_group)
     for candidates in _CANDIDATES:
         tried: list[tuple[float, VerificationRule | None]] = [(most, best)]
         for rule in _grid(by, candidates):
             own = rule.model_copy(update={"categories": _unharmed(sets, reranker, rule)})
             gained = qualities(sets, Ranker(reranker, (own,)))
             if all(_costs_nothing(gained[name], before[name]) for name in sets):
-                tried.append((_mean(gained, by), own))
+                tried.append((_mean(gained, by, of_group), own))
         gain, found = max(tried, key=lambda each: each[0])
         if gain > most + NOISE:
             best, most = found, gain
@@ -124,6 +126,6 @@ def _costs_nothing(own: Quality, other: Quality) -> bool:
     )
 
 
-def _mean(found: Mapping[str, Quality], by: By) -> float:
-    of = (each.products if by == "picture" else each.styles for each in found.values())
-    return float(np.mean([each.mean_average_precision for each in of]))
+def _mean(found: Mapping[str, Quality], by: By, names: Sequence[str]) -> float:
+    of = (found[name].products if by == "picture" else found[name].styles for name in names)
+    return float(np.mean([each.mean_average_precision for each in of] or [0.0]))
