@@ -224,7 +224,8 @@ def _verification(sets: Mapping[str, Scans], ranker: Ranker) -> str:
 def _without_and_with(photos: Sequence[Observation], ranker: Ranker) -> list[str]:
     without, with_them = (qualities({"": photos}, way)[""] for way in (Ranker(ranker.reranker), ranker))
     each = (without.products, with_them.products, without.styles, with_them.styles)
-    return [_cell(quality) for quality in each]
+    # Where the photos' products are not in the catalogue, there is nothing to say of them.
+    return [_cell(quality) if quality.mean_average_precision else "" for quality in each]
 
 
 if __name__ == "__main__":
