@@ -41,6 +41,7 @@ from shiwu.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2 import DescribeShardsRequest, DropModelRequest, ServeModelRequest
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
+from shiwu.vision.threads import use_one_thread
 from shiwu.wire.fetching import Fetcher
 from shiwu.wire.models import GrpcDetector, GrpcEmbedder
 
@@ -53,6 +54,7 @@ NAMES = ("shiwu.v1.CatalogService", "google.longrunning.Operations")
 
 async def serve(settings: Settings) -> None:
     """Serves until the process is told to end."""
+    use_one_thread()
     limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     database = _database(settings)
     if database.dialect == "sqlite":  # a file of this process alone; a shared server is somebody's to migrate

@@ -7,9 +7,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-import cv2
-from threadpoolctl import threadpool_limits
-
 from services.gateway.access import TABLE
 from services.gateway.answer import Limits, Peers, Rules
 from services.gateway.gaps import GapRecorder, Recent
@@ -28,6 +25,7 @@ from shiwu.chassis.process import run, until_signalled
 from shiwu.chassis.server import running
 from shiwu.v1.gateway_pb2_grpc import add_GatewayServiceServicer_to_server
 from shiwu.vision import decode
+from shiwu.vision.threads import use_one_thread
 
 if TYPE_CHECKING:
     import grpc
@@ -37,11 +35,8 @@ NAME = "shiwu.v1.GatewayService"
 
 async def main(settings: Settings) -> None:
     """Serves until the process is told to end."""
-    # A scan's matrices and pictures are small: helpers cost more than they help, 30 ms instead of 0.4 for a re-ranking
-    # on busy cores. Scans share the cores anyway.
-    cv2.setNumThreads(1)
+    use_one_thread()
     async with AsyncExitStack() as stack:
-        stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
         channels = {
             part: await stack.enter_async_context(connect(getattr(settings, part)))
             for part in ("detector", "embedder", "classifier", "search", "catalog")

@@ -95,7 +95,9 @@ def judged(candidates: Sequence[Compared], rules: Rules) -> Prints:
             prints.shared[own] = np.where(features > rule.least, coverage * colours, 0.0)
         else:
             others = rule.weight * proofs * (1.0 - colours)
-            prints.proofs[own], prints.worth[own] = _of_styles([candidates[i] for i in own.tolist()], proofs, others, rule)
+            prints.proofs[own], prints.worth[own] = _of_styles(
+                [candidates[i] for i in own.tolist()], proofs, others, rule
+            )
     return prints
 
 
