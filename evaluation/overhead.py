@@ -20,13 +20,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import cv2
 import grpc
 import numpy as np
 import uvloop
 from rich.console import Console
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from evaluation.demo import pixels
@@ -54,6 +52,7 @@ from shiwu.cli.mesh import Layout, Mesh, free_ports
 from shiwu.v1 import gateway_pb2 as pb
 from shiwu.v1.gateway_pb2_grpc import GatewayServiceStub
 from shiwu.v1.vision_pb2 import Image
+from shiwu.vision.threads import use_one_thread
 
 _CACHE = Path(".cache/demo")
 _SHOWN = "basketball"
@@ -87,8 +86,8 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
-    cv2.setNumThreads(1)  # as the services do
-    with threadpool_limits(limits=1, user_api="blas"), tempfile.TemporaryDirectory(prefix="shiwu-overhead-") as home:
+    use_one_thread()  # as the services do
+    with tempfile.TemporaryDirectory(prefix="shiwu-overhead-") as home:
         figures = uvloop.run(_measured(Path(home), options))
     if options.json:
         print(json.dumps(figures))
