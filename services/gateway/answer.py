@@ -28,6 +28,8 @@ class Limits:
     search: float = 2.5
     """A Milvus node that dies under a search costs up to 1.7 s; then the search is answered."""
     vote: float = 0.5
+    compare: float = 2.0
+    """It is arithmetic: a catalogue that waits for a core on a busy machine shall not cost the scan its prints."""
     describe: float = 1.0
 
 

@@ -140,7 +140,7 @@ class Scanner(Generic[F]):
         rules = self._tunings.of(found.model.id).verification
         if not rules or not self._rules.verify:
             return None
-        seconds = progress.budget(self._rules.limits.describe, share=0.5)
+        seconds = progress.budget(self._rules.limits.compare, share=0.5)
         return Verifying(self._peers.catalog, found.crop, found.hits, rules, seconds=seconds)
 
     async def _voted(self, answer: Answer[F], found: Found, progress: Progress) -> None:
