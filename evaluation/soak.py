@@ -97,9 +97,9 @@ async def _soaked(
         gateway, catalog, search = [
             await stack.enter_async_context(connect(mesh.target(name))) for name in ("gateway", "catalog", "search")
         ]
-        scanner = Scanner(gateway, photos(24))
+        scanner = Scanner(gateway, photos(24), rate)
         await scanner.learn()
-        tasks = [asyncio.create_task(scanner.run(rate))]
+        tasks = [asyncio.create_task(scanner.run())]
         if writes:
             tasks.append(asyncio.create_task(Writer(catalog, search).run()))
         start = time.monotonic()

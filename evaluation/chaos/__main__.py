@@ -39,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="at least; each fault happens once at least")
     parser.add_argument("--hold", type=float, default=5.0, help="seconds that a fault lasts")
-    parser.add_argument("--rate", type=float, default=5.0, help="scans a second, at most")
+    parser.add_argument("--rate", type=float, default=5.0, help="scans a second")
     parser.add_argument("--only", default="", help="faults whose name contains this")
     parser.add_argument("--page", type=Path, help="page whose section, and timeline beside it, are written anew")
     options = parser.parse_args()

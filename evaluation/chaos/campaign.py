@@ -20,7 +20,6 @@ from shiwu.chassis.channel import connect
 _PHOTOS = 24
 _QUIET = 2.0  # seconds of whole scans and acknowledged writes after which a fault is over
 _RECOVERY_SECONDS = 90.0  # at most waited for that
-_BUSY = 0.3  # so much of the time scans take at most: faults shall disturb, not a slow machine
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,6 @@ class Report:
     """That are scanned."""
     matched: int = 0
     """Of which the product is found, undisturbed; of the others it is "not in the catalogue"."""
-    rate: float = 0.0
-    """Scans a second."""
     outcomes: list[Outcome] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """Faults that this machine or site does not allow."""
@@ -104,10 +101,7 @@ class Campaign:
     def __init__(
         self, site: Site, *, rate: float, hold_seconds: float, say: Callable[[str], None] = lambda _: None
     ) -> None:
-        """rate: scans a second, fewer on a slow machine. hold_seconds: how long a fault lasts.
-
-        say: hears of each fault as it begins.
-        """
+        """rate: scans a second. hold_seconds: how long a fault lasts. say: hears of each fault as it begins."""
         self._site = site
         self._rate = rate
         self._hold = hold_seconds
@@ -123,11 +117,9 @@ class Campaign:
             gateways, catalog, search = [
                 await stack.enter_async_context(connect(mesh.target(name))) for name in ("gateway", "catalog", "search")
             ]
-            scanner, writer = Scanner(gateways, photos(_PHOTOS)), Writer(catalog, search)
-            learnt = await scanner.learn()
-            report.photos, report.matched = learnt.photos, learnt.matched
-            report.rate = min(self._rate, _BUSY / learnt.seconds)
-            tasks = [asyncio.create_task(scanner.run(report.rate)), asyncio.create_task(writer.run())]
+            scanner, writer = Scanner(gateways, photos(_PHOTOS), self._rate), Writer(catalog, search)
+            report.matched, report.photos = await scanner.learn()
+            tasks = [asyncio.create_task(scanner.run()), asyncio.create_task(writer.run())]
             try:
                 report.calm = await self._calm(scanner, writer)
                 for number, fault in enumerate(cycle(possible)):

@@ -52,8 +52,7 @@ def verdict(report: Report) -> list[str]:
     scans = sum(len(each.scans) for each in report.outcomes)
     kinds = ", ".join(f"{count} {kind}" for kind, count in report.acknowledged.items())
     lines = [
-        f"- {report.photos} photos; undisturbed, {report.matched} are matched, the others not in the catalogue;"
-        f" {report.rate:.1f} scans a second",
+        f"- {report.photos} photos; undisturbed, {report.matched} are matched, the others not in the catalogue",
         f"- wrong or hung scans: {len(report.wrong)} of {scans}",
         f"- acknowledged writes that were not so afterwards: {len(report.lost)} ({kinds} were acknowledged)",
         f"- photos answered otherwise than before, after the last repair: {len(report.changed)}",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import grpc
 
@@ -38,53 +37,40 @@ class Scan:
         return self.begun + self.seconds
 
 
-class Learnt(NamedTuple):
-    """What scans are like before anything is disturbed."""
-
-    photos: int
-    """That stay."""
-    matched: int
-    """Of which the product is found."""
-    seconds: float
-    """That one scan takes, the median."""
-
-
 class Scanner:
-    """Scans photos in turn, each in a task of its own."""
+    """Scans photos in turn, so many a second, each in a task of its own."""
 
-    def __init__(self, channel: grpc.aio.Channel, photos: Sequence[Photo]) -> None:
+    def __init__(self, channel: grpc.aio.Channel, photos: Sequence[Photo], rate: float) -> None:
         self._stub = GatewayServiceStub(channel)
         self._photos = photos
         self._undisturbed: dict[Photo, pb.ScanResponse] = {}
+        self._rate = rate
         self.scans: list[Scan] = []
         self.under_way: set[float] = set()
         """When the scans began that have not ended yet."""
 
-    async def learn(self) -> Learnt:
+    async def learn(self) -> tuple[int, int]:
         """Notes the undisturbed answers, and leaves out photos of which those are wrong.
 
-        Raises RuntimeError if the product is found of none.
+        Returns of how many the product is found, and how many photos stay. Raises RuntimeError if it is found of none.
         """
-        seconds = []
         for photo in self._photos:
-            begun = time.monotonic()
             answer = await self._ask(photo)
-            seconds.append(time.monotonic() - begun)
             if not answer.missing and _is_right(answer, photo):
                 self._undisturbed[photo] = answer
         matched = sum(answer.outcome == pb.OUTCOME_MATCHED for answer in self._undisturbed.values())
         if not matched:
             msg = "no photo's product is found, so that nothing can be lost"
             raise RuntimeError(msg)
-        return Learnt(len(self._undisturbed), matched, statistics.median(seconds))
+        return matched, len(self._undisturbed)
 
-    async def run(self, rate: float) -> None:
-        """So many scans a second until cancelled; those under way are waited for."""
+    async def run(self) -> None:
+        """Until cancelled; scans under way are waited for."""
         photos, start = list(self._undisturbed), time.monotonic()
         async with asyncio.TaskGroup() as scans:
             try:
                 for number in count():
-                    await asyncio.sleep(start + number / rate - time.monotonic())
+                    await asyncio.sleep(start + number / self._rate - time.monotonic())
                     scans.create_task(self._scan(photos[number % len(photos)]))
             except asyncio.CancelledError:
                 return

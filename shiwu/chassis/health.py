@@ -20,8 +20,7 @@ LIVENESS = "liveness"
 """Name under which a server is healthy for as long as it answers, whatever it depends on: what should be restarted
 is asked for by this name, what should get calls by the name of its service or by none."""
 
-_INTERVAL = 1.0  # seconds between polls of the dependencies
-_PATIENCE = 2.0  # seconds that one may take to answer: a busy machine stops everything for longer than one
+_INTERVAL = 1.0  # seconds between polls of the dependencies, and how long one may take to answer
 _NOTICE = 0.2  # seconds from the word that a server drains until it refuses calls
 _log = structlog.get_logger()
 
@@ -138,9 +137,9 @@ async def serving_probes(health: Health, host: str, port: int | None) -> AsyncIt
 async def _problem(check: Check) -> str | None:
     """Why the dependency is not there, if it is not: whatever its check raises means that."""
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_INTERVAL):
             return None if await check() else "it says no"
     except TimeoutError:
-        return f"silent for {_PATIENCE:g} s"
+        return f"silent for {_INTERVAL:g} s"
     except Exception as error:
         return repr(error)

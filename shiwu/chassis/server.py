@@ -43,7 +43,7 @@ async def running(
 
     name: full name of the service, "shiwu.v1.DetectorService", or of several on the same server.
     add: adds their servicers to the server.
-    checks: what the service cannot do without, by name. Asked every second (two seconds to answer); while one says
+    checks: what the service cannot do without, by name. Asked every second (a second to answer); while one says
     False, raises or is silent, health is NOT_SERVING.
     table: who may call what, where the settings ask for it; unset: a method needs the scope `admin`.
     audit: where calls that change something are noted.

@@ -92,7 +92,7 @@ async def test_a_check_that_raises_or_is_silent_means_no_and_the_log_says_why(ch
     async with serving({"store": check}) as port:
         assert (await watched(port)).first == NOT_SERVING
     [entry] = [entry for entry in log() if entry["event"] == "dependency lost"]
-    assert (entry["dependency"], entry["problem"] in ("OSError('gone')", "silent for 2 s")) == ("store", True)
+    assert (entry["dependency"], entry["problem"] in ("OSError('gone')", "silent for 1 s")) == ("store", True)
 
 
 async def test_one_watcher_that_leaves_does_not_deafen_the_others() -> None:
