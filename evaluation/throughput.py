@@ -4,9 +4,9 @@ python -m evaluation.throughput [--seconds S] [--rounds N] [--at-once N] [--no-p
 
 The gateway and the classifier are the real ones, as processes; the detector, embedder, search and catalogue behind
 them answer at once with what was made before: one object, vectors of 256 numbers, 100 hits of each of four shards,
-ten products with two offers each, the print of one picture. The photo is a JPEG of 640 x 480 pixels and about 100 KB.
-CPU is what the kernel counted for the two processes, so that what else runs on the machine hardly matters; scans per
-second do depend on it.
+ten products with two offers each, what twenty pictures have in common with the photo. The photo is a JPEG of 640 x 480
+pixels and about 100 KB. CPU is what the kernel counted for the two processes, so that what else runs on the machine
+hardly matters; scans per second do depend on it.
 """
 
 from __future__ import annotations
