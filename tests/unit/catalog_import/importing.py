@@ -39,6 +39,18 @@ async def imported(catalogue: Catalogue, feed: str, **options: str) -> Operation
     return operation
 
 
+async def begun(catalogue: Catalogue, feed: str, *, rows: int) -> Operation:
+    """An import that goes on, as it was started, once so many rows are done."""
+    started = await catalogue.imports.start(feed_uri=feed)
+    catalogue.imports.resume_all()
+
+    async def far_enough() -> bool:
+        return (await catalogue.store.get_operation(started.operation_id)).rows_done >= rows
+
+    await until(far_enough)
+    return started
+
+
 async def snapshot(catalogue: Catalogue) -> object:
     """All that an import writes, with the times."""
     store = catalogue.store

@@ -12,7 +12,7 @@ from shiwu.chassis.errors import InvalidInputError
 from shiwu.wire.ids import image_id
 from tests.unit.catalog_import.assembly import Catalogue
 from tests.unit.catalog_import.conftest import Shop
-from tests.unit.catalog_import.importing import consistent, ended, imported, read_lines, snapshot, until
+from tests.unit.catalog_import.importing import begun, consistent, ended, imported, read_lines, snapshot
 from tests.unit.catalog_import.peers import Peers
 
 
@@ -140,13 +140,7 @@ async def test_bad_rows_are_reported_in_a_file_and_the_good_ones_kept(catalogue:
 
 async def test_a_feed_that_changes_under_a_resumed_import_ends_it(catalogue: Catalogue, peers: Peers, shop: Shop):
     peers.embedder.switch.seconds = 0.1
-    started = await catalogue.imports.start(feed_uri=shop.simple(20))
-    catalogue.imports.resume_all()
-
-    async def begun() -> bool:
-        return (await catalogue.store.get_operation(started.operation_id)).rows_done >= 4
-
-    await until(begun)
+    started = await begun(catalogue, shop.simple(20), rows=4)
     await catalogue.imports.close()
     shop.simple(19)
     catalogue.imports.resume_all()

@@ -18,7 +18,7 @@ from services.catalog.sql import tables
 from shiwu.chassis.calls import Call, current_call
 from tests.unit.catalog_import.assembly import Catalogue, assembled
 from tests.unit.catalog_import.conftest import Shop
-from tests.unit.catalog_import.importing import consistent, ended, read_lines, until
+from tests.unit.catalog_import.importing import begun, consistent, ended, read_lines, until
 from tests.unit.catalog_import.peers import Peers
 
 ROOT = Path(__file__).parents[3]
@@ -51,13 +51,7 @@ async def test_an_index_that_loses_what_it_acknowledged_is_whole_again_at_the_en
     catalogue: Catalogue, peers: Peers, shop: Shop
 ):
     peers.search.switch.seconds = 0.05
-    started = await catalogue.imports.start(feed_uri=shop.simple(16))
-    catalogue.imports.resume_all()
-
-    async def half() -> bool:
-        return (await catalogue.store.get_operation(started.operation_id)).rows_done >= 8
-
-    await until(half)
+    started = await begun(catalogue, shop.simple(16), rows=8)
     peers.search.records.clear()
     operation = await ended(catalogue, started.operation_id)
     assert operation.images_indexed == 16
@@ -69,13 +63,7 @@ async def test_a_stopped_process_hands_its_import_over(
     catalogue: Catalogue, url: str, peers: Peers, settings: ImportSettings, shop: Shop
 ):
     peers.embedder.switch.seconds = 0.1
-    started = await catalogue.imports.start(feed_uri=shop.simple(20))
-    catalogue.imports.resume_all()
-
-    async def begun() -> bool:
-        return (await catalogue.store.get_operation(started.operation_id)).rows_done >= 4
-
-    await until(begun)
+    started = await begun(catalogue, shop.simple(20), rows=4)
     await catalogue.imports.close()
     stopped = await catalogue.store.get_operation(started.operation_id)
     assert stopped.state is State.RUNNING
@@ -147,13 +135,7 @@ async def test_a_process_that_has_lost_its_lease_stops(
 ):
     """As after a long pause of the process: by the time that it goes on, another one has the import."""
     peers.embedder.switch.seconds = 0.2
-    started = await catalogue.imports.start(feed_uri=shop.simple(40))
-    catalogue.imports.resume_all()
-
-    async def begun() -> bool:
-        return (await catalogue.store.get_operation(started.operation_id)).rows_done >= 4
-
-    await until(begun)
+    started = await begun(catalogue, shop.simple(40), rows=4)
     until_then = datetime.now(UTC) + timedelta(seconds=3)
     async with catalogue.store._database.write("steal") as connection:
         await connection.execute(update(tables.operations).values(lease_owner="thief", lease_until=until_then))
@@ -178,13 +160,7 @@ async def test_work_does_not_inherit_the_deadline_of_the_call_that_began_it(
 
 async def test_an_import_is_cancelled(catalogue: Catalogue, peers: Peers, shop: Shop):
     peers.embedder.switch.seconds = 0.1
-    started = await catalogue.imports.start(feed_uri=shop.simple(40))
-    catalogue.imports.resume_all()
-
-    async def begun() -> bool:
-        return (await catalogue.store.get_operation(started.operation_id)).rows_done >= 4
-
-    await until(begun)
+    started = await begun(catalogue, shop.simple(40), rows=4)
     await catalogue.imports.cancel(started.operation_id)
     operation = await ended(catalogue, started.operation_id)
     assert (operation.state, operation.error) == (State.CANCELLED, "cancelled")
