@@ -10,6 +10,10 @@ Reference images live in two places, here and in the search index, and this is h
 3. Whoever deletes makes the rows pending (`suspend_images`), then removes the vectors, and then the rows, again only
    if they are still as they were when made pending; where they are not, the vectors may be back, and all is repeated.
 
+4. Deleted pictures are remembered for a while (`deleted_images`), and step 2 is done once more for them: who was at
+   step 2 when a row went may have died before it took the vector out again, or may have been given up on by its caller
+   while search still worked on it.
+
 So however these steps interleave, and wherever a process dies between them, the index either agrees with the rows or
 the rows say that it does not (`index_time` unset): `pending_images` lists these, and repeating step 2 repairs them.
 """
@@ -58,6 +62,14 @@ class ImageStore(Protocol):
 
     async def delete_image(self, image: ReferenceImage) -> bool:
         """Removes a picture, unless it is not as `image` any more (False, and nothing was deleted)."""
+        ...
+
+    async def deleted_images(self, *, after: str, limit: int) -> list[str]:
+        """Ids of images that were deleted, some of which may be there again, until `erase_deletions`."""
+        ...
+
+    async def erase_deletions(self, *, before: datetime) -> int:
+        """Remembers images no more that were deleted before; returns how many."""
         ...
 
     async def index_records(self, image_ids: Collection[str]) -> list[IndexRecord]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -52,13 +52,25 @@ class Indexer:
             repaired, last = repaired + len(image_ids), image_ids[-1]
         return repaired
 
+    async def sweep(self, late: timedelta) -> int:
+        """Removes once more what was deleted of late; returns how many images are remembered as such.
+
+        late: how long after a deletion a vector that was being stored meanwhile may come.
+        """
+        swept, last, begun = 0, "", datetime.now(UTC)
+        while image_ids := await self._store.deleted_images(after=last, limit=_MOST):
+            await self.index(image_ids)
+            swept, last = swept + len(image_ids), image_ids[-1]
+        await self._store.erase_deletions(before=begun - late)
+        return swept
+
     async def index_version(self, image_ids: Collection[str], model: str) -> None:
         """Stores the images' vectors by one version of their model, and leaves the others as they are."""
         for chunk in _chunks(sorted(image_ids)):
             left = frozenset(chunk)
             while left:
                 records = await self._store.index_records(left)
-                await self.forget(left - {record.image_id for record in records})
+                await self.index(await self._forgotten(left - {record.image_id for record in records}))
                 mine = [record for record in records if record.model == model]
                 if mine:
                     await self._upsert(mine)
@@ -79,11 +91,16 @@ class Indexer:
         left = frozenset(image_ids)
         while left:
             records = await self._store.index_records(left)
-            await self.forget(left - {record.image_id for record in records})
+            back = await self._forgotten(left - {record.image_id for record in records})
             for group in _requests(records):
                 index_time = await self._upsert(group)
-            left = await self._store.mark_indexed(records, index_time, operation_id=operation_id)
+            left = back | await self._store.mark_indexed(records, index_time, operation_id=operation_id)
         return index_time
+
+    async def _forgotten(self, image_ids: frozenset[str]) -> frozenset[str]:
+        """Forgets images that have no row; returns those that have one by now, whose vectors may have gone with it."""
+        await self.forget(image_ids)
+        return frozenset(await self._store.find_images(image_ids)) if image_ids else image_ids
 
     async def _upsert(self, records: Sequence[IndexRecord]) -> datetime:
         request = pb.UpsertRequest(

@@ -6,6 +6,7 @@ from services.catalog.sql.articles import Articles
 from services.catalog.sql.batches import Batches
 from services.catalog.sql.coverage import Coverage
 from services.catalog.sql.database import Database
+from services.catalog.sql.deletions import Deletions
 from services.catalog.sql.describing import Describing
 from services.catalog.sql.fulltext import full_text
 from services.catalog.sql.images import Images
@@ -16,7 +17,7 @@ from services.catalog.sql.versions import Versions
 __all__ = ["SqlStore"]
 
 
-class SqlStore(Products, Images, Versions, Articles, Describing, Coverage, Batches, Operations):
+class SqlStore(Products, Images, Deletions, Versions, Articles, Describing, Coverage, Batches, Operations):
     """`CatalogStore` over SQL; the parts are in the modules of this package. The database must be migrated."""
 
     def __init__(self, database: Database) -> None:

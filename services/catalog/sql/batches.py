@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, func, insert, not_, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -71,7 +69,7 @@ class Batches:
 
     def _upsert(self, rows: Rows[Any]) -> Any:
         table = rows.table
-        statement = (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(table)
+        statement = self._database.insert(table)
         facts = [column.name for column in table.c if column.name not in _KEPT and column.name != rows.key]
         changes: dict[str, Any] = {name: statement.excluded[name] for name in facts}
         if "update_time" in table.c:
@@ -94,7 +92,7 @@ class Batches:
             .where(pictures.image_id == bindparam("image_id"), pictures.sha256 == bindparam("sha256"))
             .with_for_update(read=True, key_share=True)
         )
-        insert_ = (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(table)
+        insert_ = self._database.insert(table)
         statement = insert_.from_select(names, same)
         changes = {name: statement.excluded[name] for name in names[1:]}
         await connection.execute(
@@ -105,7 +103,7 @@ class Batches:
     async def _record(self, connection: AsyncConnection, progress: Progress, **grown: int) -> None:
         imports, problems = tables.operations, tables.problems
         if progress.problems:
-            statement = (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(problems)
+            statement = self._database.insert(problems)
             rows = [{"operation_id": progress.operation_id, **asdict(problem)} for problem in progress.problems]
             await connection.execute(statement.on_conflict_do_nothing(), rows)
         failed = select(func.count(problems.c.row.distinct())).where(problems.c.operation_id == progress.operation_id)

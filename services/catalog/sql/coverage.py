@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Integer, Row, Select, bindparam, case, delete, func, literal, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.coverage import Coverage as CoverageRow
@@ -34,7 +32,7 @@ class Coverage:
     async def record_gap(self, gap: Gap) -> None:
         values = {column.name: getattr(gap, column.name) for column in tables.gaps.c}
         async with self._database.write("record_gap") as connection:
-            await connection.execute(self._insert(tables.gaps).values(values).on_conflict_do_nothing())
+            await connection.execute(self._database.insert(tables.gaps).values(values).on_conflict_do_nothing())
 
     async def erase_scans(self, *, before: datetime) -> int:
         gaps = delete(tables.gaps).where(_GAPS.scan_time < before)
@@ -70,7 +68,7 @@ class Coverage:
             return [_gap(row) for row in await connection.execute(statement)]
 
     async def record_feedback(self, feedback: Feedback) -> None:
-        statement = self._insert(tables.feedback).values(**asdict(feedback), update_time=now())
+        statement = self._database.insert(tables.feedback).values(**asdict(feedback), update_time=now())
         said = {name: statement.excluded[name] for name in ("verdict", "product_id", "comment", "update_time")}
         async with self._database.write("record_feedback") as connection:
             await connection.execute(statement.on_conflict_do_update(index_elements=["scan_id"], set_=said))
@@ -89,11 +87,13 @@ class Coverage:
         moment = now()
         async with self._database.write("record_replays") as connection:
             if rows := await _replayed(connection, replay_id, replays, moment):
-                statement = self._insert(tables.replays)
+                statement = self._database.insert(tables.replays)
                 columns = {column.name: statement.excluded[column.name] for column in _REPLAYS}
                 statement = statement.on_conflict_do_update(index_elements=["scan_id"], set_=columns)
                 await connection.execute(statement, rows)
-            counted = self._insert(tables.coverage).from_select(list(_COVERAGE.keys()), _counts(replay_id, moment))
+            counted = self._database.insert(tables.coverage).from_select(
+                list(_COVERAGE.keys()), _counts(replay_id, moment)
+            )
             columns = {column.name: counted.excluded[column.name] for column in _COVERAGE}
             keys = ["replay_id", "category"]
             await connection.execute(counted.on_conflict_do_update(index_elements=keys, set_=columns))
@@ -109,9 +109,6 @@ class Coverage:
             statement = statement.where(_COVERAGE.category == category)
         async with self._database.read("list_coverage") as connection:
             return [CoverageRow(**row._mapping) for row in await connection.execute(statement)]  # noqa: SLF001  # public
-
-    def _insert(self, table: Any) -> Any:
-        return (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(table)
 
 
 def _listed(without: Collection[str], *, by_demand: bool) -> Select[Any]:

@@ -11,6 +11,7 @@ from sqlalchemy import and_, bindparam, delete, func, not_, select, tuple_, upda
 from services.catalog.resources import ImageState, IndexRecord, ReferenceImage
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database
+from services.catalog.sql.deletions import note_deletions
 from services.catalog.sql.rows import Rows, now
 from shiwu.vision.local_features import VERSION
 
@@ -95,6 +96,7 @@ class Images:
         pictures = tables.reference_images
         unchanged = (pictures.c.image_id == image.image_id) & (pictures.c.revision == image.revision)
         async with self._database.write("delete_image") as connection:
+            await note_deletions(self._database, connection, unchanged)
             if (await connection.execute(delete(pictures).where(unchanged))).rowcount:
                 return True
             await IMAGES.get(connection, image.image_id)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.catalog.resources import Offer, Product, ReferenceImage, Style
 from services.catalog.sql import tables
 from services.catalog.sql.database import Database
+from services.catalog.sql.deletions import note_deletions
 from services.catalog.sql.rows import Rows, now
 from shiwu.chassis.errors import PreconditionError
 
@@ -87,6 +88,7 @@ class Products:
             present = {tuple(row) for row in await connection.execute(statement.with_for_update())}
             if present != {(image.image_id, image.revision) for image in images}:
                 return False
+            await note_deletions(self._database, connection, pictures.product_id == product_id)
             await connection.execute(delete(tables.products).where(tables.products.c.product_id == product_id))
             return True
 

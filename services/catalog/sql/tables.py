@@ -166,6 +166,15 @@ image_states = Table(
 )
 """Of pictures' files on the web. They hold for the row's file only while its sha256 is theirs."""
 
+deleted_images = Table(
+    "deleted_images",
+    metadata,
+    Column("image_id", KEY, primary_key=True),
+    Column("delete_time", UtcTime, nullable=False),
+    Index(None, "delete_time"),
+)
+"""Of late: a vector that was being stored meanwhile may be in the index all the same."""
+
 version_vectors = Table(
     "version_vectors",
     metadata,

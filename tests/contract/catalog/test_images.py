@@ -155,6 +155,21 @@ async def test_one_image_is_deleted_as_it_was_read(shop):
     assert list(await shop.find_images(["i", "j"])) == ["j"]
 
 
+async def test_deletions_are_remembered_until_they_are_erased(shop):
+    [suspended] = await shop.suspend_images(image_id="i")
+    assert await shop.delete_image(replace(suspended, revision=suspended.revision - 1)) is False
+    assert await shop.deleted_images(after="", limit=9) == []
+    assert await shop.delete_image(suspended) is True
+    assert await shop.deleted_images(after="", limit=9) == ["i"]
+    await shop.write(Batch(images=(image("i"),)))
+    assert await shop.delete_product("p", await shop.suspend_images(product_id="p")) is True
+    assert await shop.deleted_images(after="", limit=1) == ["i"]
+    assert await shop.deleted_images(after="i", limit=9) == ["j"]
+    assert await shop.erase_deletions(before=NOON) == 0
+    assert await shop.erase_deletions(before=datetime.now(UTC)) == 2
+    assert await shop.deleted_images(after="", limit=9) == []
+
+
 async def test_an_image_cannot_slip_into_a_product_that_is_being_deleted(open_store, shop):
     other = open_store()
     for attempt in range(10):

@@ -63,7 +63,7 @@ async def test_a_database_that_is_behind_is_refused_with_what_to_do(database):
     await migrate(database)
     async with database.write("test") as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(PreconditionError, match=r"revision 0000.*needs 0007"):
+    with pytest.raises(PreconditionError, match=r"revision 0000.*needs 0008"):
         await check_revision(database)
 
 

@@ -181,6 +181,53 @@ async def test_a_deletion_that_is_not_repeated_is_made_good(shop):
     assert list(shop.peers.search.records) == ["i"]
 
 
+async def test_a_vector_that_comes_after_its_picture_was_deleted_goes_again(shop):
+    """Who stored it died before it could take it out."""
+    for key in ("i", "j"):
+        await shop.add(key)
+    late = shop.peers.search.records["i"]
+    await delete_image(shop)
+    shop.peers.search.records["i"] = late
+
+    async def gone():
+        return "i" not in shop.peers.search.records
+
+    async with upkeep(shop.indexer, shop.store, 30, keep_scans=DAYS):
+        await until(gone)
+    assert list(shop.peers.search.records) == ["j"]
+
+
+async def test_a_deletion_is_remembered_until_nothing_can_come_late(shop):
+    for key in ("i", "j"):
+        await shop.add(key)
+    await delete_product(shop)
+    assert [await shop.indexer.sweep(DAYS) for _ in range(2)] == [2, 2]
+    assert [await shop.indexer.sweep(timedelta(0)) for _ in range(2)] == [2, 0]
+
+
+async def test_a_picture_that_was_deleted_and_added_again_stays(shop):
+    await shop.add("i")
+    await delete_image(shop)
+    await shop.add("i")
+    assert await shop.indexer.sweep(DAYS) == 1
+    assert list(shop.peers.search.records) == ["i"]
+    assert await indexed(shop)
+
+
+async def test_a_picture_that_comes_back_while_it_is_forgotten_stays(shop, monkeypatch):
+    forget = shop.indexer.forget
+
+    async def forget_late(image_ids):
+        monkeypatch.undo()
+        await shop.add("i")
+        await forget(image_ids)
+
+    monkeypatch.setattr(shop.indexer, "forget", forget_late)
+    await shop.indexer.index(["i"])
+    assert list(shop.peers.search.records) == ["i"]
+    assert await indexed(shop)
+
+
 async def test_upkeep_outlives_an_outage(shop):
     await shop.add("i")
     await shop.store.suspend_images(image_id="i")
