@@ -48,6 +48,7 @@ from services.search.index import ShardedIndex
 from services.search.settings import Settings as SearchSettings
 from services.search.store import Record
 from shiwu.categories import CATEGORIES
+from shiwu.chassis.process import spare_the_collector
 from shiwu.cli.mesh import Layout, Mesh, free_ports
 from shiwu.v1 import gateway_pb2 as pb
 from shiwu.v1.gateway_pb2_grpc import GatewayServiceStub
@@ -110,6 +111,7 @@ async def _measured(home: Path, options: argparse.Namespace) -> dict[str, Any]:
             layout = Layout(home, free_ports(), models=options.models, extra={"SEARCH_ENDPOINT": milvus.uri})
             with Mesh(layout) as mesh:
                 mesh.wait_ready()
+                spare_the_collector()  # as the services do, too
                 over_mesh, in_process = await _in_turn(scanner, photo, layout.target("gateway"), options.scans)
     await store.close()
     return _figures(over_mesh, in_process) | {"rows": options.rows, "scans": options.scans}

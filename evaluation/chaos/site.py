@@ -72,7 +72,7 @@ def on_servers(home: Path) -> Iterator[Site]:
             _layout(home, extra),
             _STATELESS,
             via={"search": envoy.target},
-            environment=_clock(clock),
+            environment=clock_environment(clock),
             logs=logs.path,
         )
         stack.enter_context(envoy.running(home / "envoy", [mesh.address(each) for each in mesh.of("search")]))
@@ -127,7 +127,7 @@ def _layout(home: Path, extra: Mapping[str, str]) -> Layout:
     return Layout(home, import_roots=(CACHE,), extra={**own, **extra})
 
 
-def _clock(file: Path) -> dict[str, str]:
+def clock_environment(file: Path) -> dict[str, str]:
     """The environment of a process whose clock is as wrong as the file says."""
     file.write_text("+0\n", encoding="utf-8")
     # Not Debian's package: its clock_nanosleep makes Python's time.sleep fail.

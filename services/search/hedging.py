@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from services.search.watch import Latency
+from shiwu.chassis.abandoning import abandon
 
 T = TypeVar("T")
 _LEAST = 50
@@ -32,7 +33,10 @@ class Hedge:
         self._slow = float("inf")
 
     async def call(self, first: Callable[[], Awaitable[T]], second: Callable[[], Awaitable[T]]) -> T:
-        """What either answers. Raises what the first raised, if both fail."""
+        """What either answers. Raises what the first raised, if both fail.
+
+        Neither is cancelled (shiwu/chassis/abandoning.py says why), so both need a time limit of their own.
+        """
         start = time.perf_counter()
         self._saved = min(_BURST, self._saved + self._share)
         attempt = asyncio.ensure_future(first())
@@ -44,8 +48,8 @@ class Hedge:
                 attempts.append(asyncio.ensure_future(second()))
             result = await _first_good(attempts)
         finally:
-            for each in attempts:
-                each.cancel()
+            for each in attempts:  # the slower one, or both if the caller has given up
+                abandon(each)
         self.latency.note(time.perf_counter() - start)
         return result
 

@@ -49,11 +49,11 @@ def run(main: Callable[[_Settings], Awaitable[None]], settings_type: type[_Setti
 
 async def until_signalled() -> None:
     """Returns after SIGTERM or SIGINT. Only under `run`, when all that the service needs is there."""
-    _spare_the_collector()
+    spare_the_collector()
     await _signals.wait()
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """What is there now, modules and models, stays: Python need not look for garbage in it, again and again.
 
     A call makes some hundred objects that die without it, so that it may look less often, too.

@@ -33,8 +33,7 @@ class Deletions:
 
 async def note_deletions(database: Database, connection: AsyncConnection, which: ColumnElement[bool]) -> None:
     """Remembers pictures that the same transaction deletes next. which: a condition on their rows."""
-    columns = {column.name: column for column in _DELETED.c}
     going = select(tables.reference_images.c.image_id, literal(now(), tables.UtcTime())).where(which)
-    statement = database.insert(_DELETED).from_select(list(columns), going)
+    statement = database.insert(_DELETED).from_select([column.name for column in _DELETED.c], going)
     again = {"delete_time": statement.excluded["delete_time"]}
     await connection.execute(statement.on_conflict_do_update(index_elements=["image_id"], set_=again))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,7 @@ import pytest
 from evaluation.chaos.campaign import Outcome, Report
 from evaluation.chaos.page import rows
 from evaluation.chaos.scanning import Scan, judge
+from evaluation.chaos.site import clock_environment
 from evaluation.chaos.writing import Write
 from evaluation.pages import table, write_section
 from evaluation.soak import slope
@@ -90,3 +96,31 @@ def test_the_slope_of_noise_has_zero_in_its_interval_and_a_leak_has_not() -> Non
     growth, low, high = slope(seconds, [value + second / 60 for value, second in zip(noise, seconds, strict=True)])
     assert growth == pytest.approx(60, abs=3)
     assert low > 50
+
+
+_BUSY = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+begun = time.process_time()
+with ThreadPoolExecutor(6) as pool:
+    list(pool.map(lambda _: sum(range(20_000)), range(1_000)))
+print(time.process_time() - begun, time.time())
+"""
+
+
+def busy(environment: Mapping[str, str]) -> tuple[float, float]:
+    """CPU seconds of six threads in a process of its own, and what time it is there."""
+    done = subprocess.run(
+        [sys.executable, "-c", _BUSY], env=os.environ | environment, check=True, capture_output=True, text=True
+    )
+    seconds, now = map(float, done.stdout.split())
+    return seconds, now
+
+
+def test_a_wrong_clock_costs_busy_threads_nothing(tmp_path: Path) -> None:
+    """Else a fault that is not even there slows the whole mesh down."""
+    environment = clock_environment(tmp_path / "clock")
+    (tmp_path / "clock").write_text("+3600\n", encoding="utf-8")
+    plain = min(busy({})[0] for _ in range(3))
+    assert min(busy(environment)[0] for _ in range(3)) < 3 * plain
+    assert busy(environment)[1] - time.time() == pytest.approx(3600, abs=60)
