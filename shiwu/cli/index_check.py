@@ -18,6 +18,7 @@ from shiwu.v1.catalog_resources_pb2 import ReferenceImage
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 
 _PAGE = 1000
+_FEW = 16  # records of a page that is read for one picture
 _TIMEOUT = 60.0
 _TOLD = 100_000
 """Pictures between two lines of progress."""
@@ -79,7 +80,10 @@ def check(search: grpc.Channel, catalog: grpc.Channel, console: Console) -> Find
     while held is not None:
         findings.unknown.append(held[0])
         held = next(holding, None)
-    return _again(index, facts, findings)
+    findings = _again(index, facts, findings)
+    # After the rows were looked for: a deletion takes a picture out of the index first, and then its row away.
+    findings.unknown = [each for each in findings.unknown if _is_held(index, shards.shards, served, each)]
+    return findings
 
 
 def repair(catalog: grpc.Channel, findings: Findings, console: Console) -> None:
@@ -139,15 +143,25 @@ def _in_order(models: Sequence[Iterator[_Held]]) -> Iterator[tuple[str, list[_He
         yield image_id, list(held)
 
 
-def _all_held(index: SearchServiceStub, shards: Sequence[search_pb2.Shard], model: str) -> Iterator[_Held]:
+def _is_held(
+    index: SearchServiceStub, shards: Sequence[search_pb2.Shard], models: Sequence[str], image_id: str
+) -> bool:
+    """Whether any shard has the picture now."""
+    listed = heapq.merge(*(_all_held(index, shards, model, after=image_id[:-1], page=_FEW) for model in models))
+    return next((each.image_id for each in listed if each.image_id >= image_id), "") == image_id
+
+
+def _all_held(
+    index: SearchServiceStub, shards: Sequence[search_pb2.Shard], model: str, *, after: str = "", page: int = _PAGE
+) -> Iterator[_Held]:
     names = [shard.name for shard in shards if any(each.model == model for each in shard.indexes)]
-    return heapq.merge(*(_held(index, name, model) for name in names))
+    return heapq.merge(*(_held(index, name, model, after, page) for name in names))
 
 
-def _held(index: SearchServiceStub, shard: str, model: str) -> Iterator[_Held]:
-    token = ""
+def _held(index: SearchServiceStub, shard: str, model: str, after: str, size: int) -> Iterator[_Held]:
+    token = after
     while True:
-        request = search_pb2.ListRecordsRequest(shard=shard, model=model, page_size=_PAGE, page_token=token)
+        request = search_pb2.ListRecordsRequest(shard=shard, model=model, page_size=size, page_token=token)
         page = index.ListRecords(request, timeout=_TIMEOUT)
         yield from (_Held(record.image_id, shard, record.category) for record in page.records)
         token = page.next_page_token
