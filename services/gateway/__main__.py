@@ -97,6 +97,7 @@ def _rules(settings: Settings) -> Rules:
             embed=settings.embed_seconds,
             search=settings.search_seconds,
             vote=settings.vote_seconds,
+            compare=settings.compare_seconds,
             describe=settings.describe_seconds,
         ),
         centre_share=settings.centre_share,

@@ -52,6 +52,7 @@ class Settings(ServiceSettings):
     embed_seconds: float = Field(1.5, gt=0.0)
     search_seconds: float = Field(2.5, gt=0.0)
     vote_seconds: float = Field(0.5, gt=0.0)
+    compare_seconds: float = Field(2.0, gt=0.0)
     describe_seconds: float = Field(1.0, gt=0.0)
 
     max_image_bytes: int = Field(20 * 2**20, ge=1)

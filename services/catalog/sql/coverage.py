@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.catalog.coverage import Coverage as CoverageRow
 from services.catalog.coverage import Feedback, Gap, GapPlace, GapState, Replay, Verdict
 from services.catalog.sql import tables
+from services.catalog.sql.column_types import KEY, UtcTime
 from services.catalog.sql.database import Database
 from services.catalog.sql.rows import now
 
@@ -178,7 +179,7 @@ def _counts(replay_id: str, moment: datetime) -> Select[Any]:
         number(~_OPEN),
         number(~_OPEN & (_REPLAYS.closed_in == replay_id)),
     )
-    key = literal(replay_id, tables.KEY), _GAPS.category, literal(moment, tables.UtcTime())
+    key = literal(replay_id, KEY), _GAPS.category, literal(moment, UtcTime())
     joined = tables.gaps.outerjoin(tables.replays, _REPLAYS.scan_id == _GAPS.scan_id)
     # SQLite needs a WHERE to tell a join's ON from an upsert's.
     return select(*key, *counts).select_from(joined).where(literal(value=True)).group_by(_GAPS.category)

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, delete, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.sql import tables
+from services.catalog.sql.column_types import UtcTime
 from services.catalog.sql.database import Database
 from services.catalog.sql.rows import now
 
@@ -33,7 +34,7 @@ class Deletions:
 
 async def note_deletions(database: Database, connection: AsyncConnection, which: ColumnElement[bool]) -> None:
     """Remembers pictures that the same transaction deletes next. which: a condition on their rows."""
-    going = select(tables.reference_images.c.image_id, literal(now(), tables.UtcTime())).where(which)
+    going = select(tables.reference_images.c.image_id, literal(now(), UtcTime())).where(which)
     statement = database.insert(_DELETED).from_select([column.name for column in _DELETED.c], going)
     again = {"delete_time": statement.excluded["delete_time"]}
     await connection.execute(statement.on_conflict_do_update(index_elements=["image_id"], set_=again))

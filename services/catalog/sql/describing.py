@@ -11,6 +11,7 @@ from sqlalchemy import BindParameter, Connection, Select, bindparam, case, func,
 from services.catalog.resources import Article, Description, Offer, Product
 from services.catalog.sql import tables
 from services.catalog.sql.articles import ARTICLES, complete
+from services.catalog.sql.column_types import KEY
 from services.catalog.sql.database import Database
 from services.catalog.sql.fulltext import FullText
 from services.catalog.sql.products import OFFERS, PRODUCTS, STYLES
@@ -32,7 +33,7 @@ _OFFERS = (
 )
 _LINKS = tables.article_products.c
 _ITS_STYLE = union_all(
-    select(bindparam("product_id", type_=tables.KEY)),
+    select(bindparam("product_id", type_=KEY)),
     select(tables.products.c.product_id).where(tables.products.c.style_id == bindparam("style_id")),
 )
 _LINKED = (

@@ -32,6 +32,7 @@ from shiwu.chassis.server import running
 from shiwu.chassis.settings import ServerSettings
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import catalog_resources_pb2 as resources
+from shiwu.v1 import vision_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub, add_CatalogServiceServicer_to_server
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.vision.decode import Limits
@@ -147,3 +148,20 @@ def photo() -> bytes:
     pixels = np.full((90, 120, 3), 255, np.uint8)
     pixels[20:70, 30:90] = (40, 80, 160)
     return cv2.imencode(".jpg", pixels)[1].tobytes()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shop(service, photo):
+    """A product in a style, and a way to add pictures."""
+    await service.stub.CreateStyle(pb.CreateStyleRequest(style=resources.Style(style_id="s", category="shoes")))
+    product = resources.Product(product_id="p", style_id="s", title="t", category="shoes")
+    await service.stub.CreateProduct(pb.CreateProductRequest(product=product))
+
+    async def add(key, product="p", encoded=photo):
+        picture = resources.ReferenceImage(image_id=key, product_id=product, uri="x")
+        image = vision_pb2.Image(encoded=encoded)
+        request = pb.CreateReferenceImageRequest(reference_image=picture, image=image)
+        return await service.stub.CreateReferenceImage(request)
+
+    service.add = add
+    return service

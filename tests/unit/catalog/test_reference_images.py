@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
-import cv2
-import numpy as np
 import pytest
-import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from services.catalog.coverage import Gap
@@ -26,22 +22,6 @@ def picture(key="i", product="p", uri=""):
     return resources.ReferenceImage(image_id=key, product_id=product, uri=uri)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def shop(service, photo):
-    """A product in a style, and a way to add pictures."""
-    await service.stub.CreateStyle(pb.CreateStyleRequest(style=resources.Style(style_id="s", category="shoes")))
-    product = resources.Product(product_id="p", style_id="s", title="t", category="shoes")
-    await service.stub.CreateProduct(pb.CreateProductRequest(product=product))
-
-    async def add(key, product="p", encoded=photo):
-        image = vision_pb2.Image(encoded=encoded)
-        request = pb.CreateReferenceImageRequest(reference_image=picture(key, product, "x"), image=image)
-        return await service.stub.CreateReferenceImage(request)
-
-    service.add = add
-    return service
-
-
 async def test_a_picture_is_in_the_index_when_the_call_returns(shop):
     created = await shop.add("i")
     model, record = shop.peers.search.records["i"]
@@ -54,42 +34,6 @@ async def test_a_picture_is_in_the_index_when_the_call_returns(shop):
     assert list(listed.reference_images) == [created]
     other = await shop.stub.ListReferenceImages(pb.ListReferenceImagesRequest(product_id="q"))
     assert list(other.reference_images) == []
-
-
-async def test_a_picture_is_compared_with_those_that_have_local_features(shop, photo):
-    own, other = (drawn(seed) for seed in (0, 1))
-    for image_id, encoded in {"own": own, "other": other, "plain": None, "old": own, "damaged": own}.items():
-        await shop.add(image_id, encoded=encoded or photo)
-    await shop.store.set_local_features({"old": (sha256(own).hexdigest(), b"\x01 of another release")})
-    request = pb.CompareReferenceImagesRequest(
-        image=vision_pb2.Image(encoded=own), image_ids=["own", "other", "plain", "old", "nobody", "own"]
-    )
-    found = {each.image_id: each for each in (await shop.stub.CompareReferenceImages(request)).agreements}
-    assert set(found) == {"own", "other", "plain"}
-    assert found["own"].features > 50
-    assert found["own"].coverage > 0.7
-    assert found["own"].colour > 0.9
-    assert [found[each].features for each in ("other", "plain")] == [0, 0]
-    await shop.store.set_local_features({"damaged": (sha256(own).hexdigest(), b"\x02damaged")})
-    request.image_ids.append("damaged")
-    assert "damaged" in await refused(shop.stub.CompareReferenceImages(request), "UNAVAILABLE")
-
-
-async def test_a_comparison_with_nothing_or_of_nothing_is_refused(shop, photo):
-    image = vision_pb2.Image(encoded=photo)
-    for ids in ([], ["a b"], [f"i{i}" for i in range(101)]):
-        request = pb.CompareReferenceImagesRequest(image=image, image_ids=ids)
-        await refused(shop.stub.CompareReferenceImages(request), "INVALID_ARGUMENT")
-    for broken, field in ((None, "image"), (vision_pb2.Image(encoded=b"text"), "image.encoded")):
-        request = pb.CompareReferenceImagesRequest(image=broken, image_ids=["i"])
-        await refused(shop.stub.CompareReferenceImages(request), "INVALID_ARGUMENT", field=field)
-
-
-def drawn(seed):
-    """A PNG full of corners."""
-    blocks = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    picture = cv2.resize(blocks, (240, 240), interpolation=cv2.INTER_NEAREST)
-    return cv2.imencode(".png", picture)[1].tobytes()
 
 
 async def test_a_taken_key_is_refused(shop):
