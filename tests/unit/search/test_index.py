@@ -127,7 +127,7 @@ async def test_a_lost_shard_makes_the_answer_partial(state: str) -> None:
 
 
 async def test_a_lost_shard_costs_the_next_searches_no_time_and_comes_back() -> None:
-    index, stores = mortal_index(search_seconds=0.3, probe_seconds=0.05)
+    index, stores = mortal_index(search_seconds=1.5, probe_seconds=0.05)
     async with index.watching():
         await eventually(index.ready)
         await index.upsert(MODEL, RECORDS)
@@ -135,7 +135,7 @@ async def test_a_lost_shard_costs_the_next_searches_no_time_and_comes_back() -> 
         await index.search(MODEL, unit(0), top_k=3)
         start = time.perf_counter()
         answers = await index.search(MODEL, unit(0), top_k=3)
-        assert time.perf_counter() - start < 0.1
+        assert time.perf_counter() - start < 0.5
         assert [answer.error is None for answer in answers] == [True, False, True]
         assert await index.ready()
         stores["home"].state = "up"
