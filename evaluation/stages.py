@@ -169,12 +169,12 @@ class Stages:
 
     async def stock(self, data: bytes, category: str | None) -> Stocked:
         """A merchant's picture as the catalogue takes it in: cropped to the thing of the product's category."""
-        pixels = stocking.from_file(data, Limits()).photo.pixels
-        detection = await self.detector.detect(shrunk(pixels, _DETECTOR_SIZE), seconds=60)
+        picture = stocking.from_file(data, Limits())
+        detection = await self.detector.detect(shrunk(picture.photo.pixels, _DETECTOR_SIZE), seconds=60)
         objects = [FoundObject(each.box, each.score, each.categories[0][0]) for each in detection.objects]
         how = self.embedder.model
         model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size, how.dimension)
-        crop = stocking.crop_for(pixels, stocking.main_product(objects, category or ""), model)
+        crop = stocking.crop_for(picture, stocking.main_product(objects, category or ""), model)
         [vector] = await self.embedder.embed([crop], how, seconds=60)
         return Stocked(vector, describe(crop))
 

@@ -24,7 +24,7 @@ from shiwu.vision.local_features import describe, pack
 from shiwu.vision.resize import Image
 from shiwu.wire.fetching import FetchSettings
 from shiwu.wire.models import EmbeddingModel, FoundObject, GrpcDetector, GrpcEmbedder, model_for
-from shiwu.wire.pictures import crop_for, from_file, main_product
+from shiwu.wire.pictures import Picture, crop_for, from_file, main_product
 
 VECTORS: Final = pa.schema(
     [
@@ -142,14 +142,14 @@ class _Maker:
     async def _cropped(self, file: _File) -> _Cropped | str:
         """The picture's crop, or what is wrong with it."""
         try:
-            photo = await asyncio.to_thread(lambda: from_file(file.data, Limits()).photo)
+            picture = await asyncio.to_thread(from_file, file.data, Limits())
             async with self._detections:
-                found = await self._detector.detect(photo.pixels)
+                found = await self._detector.detect(picture.photo.pixels)
         except (ImageError, InvalidInputError) as error:
             return str(error)
         product = main_product(found, file.key.category)
-        crop, features = await asyncio.to_thread(_described, photo.pixels, product, file.model)
-        return _Cropped(photo.width, photo.height, found[0] if found else None, crop, features)
+        crop, features = await asyncio.to_thread(_described, picture, product, file.model)
+        return _Cropped(picture.photo.width, picture.photo.height, found[0] if found else None, crop, features)
 
 
 class _Cropped(NamedTuple):
@@ -162,8 +162,8 @@ class _Cropped(NamedTuple):
     local_features: bytes
 
 
-def _described(pixels: Image, product: FoundObject | None, model: EmbeddingModel) -> tuple[Image, bytes]:
-    crop = crop_for(pixels, product, model)
+def _described(picture: Picture, product: FoundObject | None, model: EmbeddingModel) -> tuple[Image, bytes]:
+    crop = crop_for(picture, product, model)
     return crop, pack(describe(crop))
 
 

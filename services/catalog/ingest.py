@@ -69,7 +69,7 @@ class Ingest:
     async def crops(self, picture: Picture, category: str, models: Sequence[EmbeddingModel]) -> list[Image]:
         """The product in the picture, for each model. InvalidInputError if the detector refuses the picture."""
         found = main_product(await self._detector.detect(picture.photo.pixels), category)
-        return [await asyncio.to_thread(crop_for, picture.photo.pixels, found, model) for model in models]
+        return [await asyncio.to_thread(crop_for, picture, found, model) for model in models]
 
     async def vectors(
         self, pictures: Sequence[Sequence[tuple[EmbeddingModel, Image]]]

@@ -33,7 +33,8 @@ class DetectorService(DetectorServiceServicer):
         manifest = self._detector.manifest
         photo = await asyncio.to_thread(to_photo, request.image, "image", self._limits, manifest.preprocessing.size)
         objects = await self._detector.detect(photo.pixels, min_score=min_score, max_objects=max_objects)
-        return pb.DetectResponse(objects=_messages(objects, manifest.labels), model=manifest.id)
+        found = _messages(objects, manifest.labels)
+        return pb.DetectResponse(objects=found, model=manifest.id, input_size=manifest.preprocessing.size)
 
 
 def _min_score(request: pb.DetectRequest) -> float | None:

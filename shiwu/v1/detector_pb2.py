@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shiwu.v1 import vision_pb2 as shiwu_dot_v1_dot_vision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shiwu/v1/detector.proto\x12\x08shiwu.v1\x1a\x15shiwu/v1/vision.proto\"\x7f\n\rDetectRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.shiwu.v1.Image\x12\x16\n\tmin_score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x18\n\x0bmax_objects\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_min_scoreB\x0e\n\x0c_max_objects\"J\n\x0e\x44\x65tectResponse\x12)\n\x07objects\x18\x01 \x03(\x0b\x32\x18.shiwu.v1.DetectedObject\x12\r\n\x05model\x18\x02 \x01(\t2N\n\x0f\x44\x65tectorService\x12;\n\x06\x44\x65tect\x12\x17.shiwu.v1.DetectRequest\x1a\x18.shiwu.v1.DetectResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shiwu/v1/detector.proto\x12\x08shiwu.v1\x1a\x15shiwu/v1/vision.proto\"\x7f\n\rDetectRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.shiwu.v1.Image\x12\x16\n\tmin_score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x18\n\x0bmax_objects\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_min_scoreB\x0e\n\x0c_max_objects\"^\n\x0e\x44\x65tectResponse\x12)\n\x07objects\x18\x01 \x03(\x0b\x32\x18.shiwu.v1.DetectedObject\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\ninput_size\x18\x03 \x01(\x05\x32N\n\x0f\x44\x65tectorService\x12;\n\x06\x44\x65tect\x12\x17.shiwu.v1.DetectRequest\x1a\x18.shiwu.v1.DetectResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DETECTREQUEST']._serialized_start=60
   _globals['_DETECTREQUEST']._serialized_end=187
   _globals['_DETECTRESPONSE']._serialized_start=189
-  _globals['_DETECTRESPONSE']._serialized_end=263
-  _globals['_DETECTORSERVICE']._serialized_start=265
-  _globals['_DETECTORSERVICE']._serialized_end=343
+  _globals['_DETECTRESPONSE']._serialized_end=283
+  _globals['_DETECTORSERVICE']._serialized_start=285
+  _globals['_DETECTORSERVICE']._serialized_end=363
 # @@protoc_insertion_point(module_scope)

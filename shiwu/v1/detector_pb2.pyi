@@ -18,9 +18,11 @@ class DetectRequest(_message.Message):
     def __init__(self, image: _Optional[_Union[_vision_pb2.Image, _Mapping]] = ..., min_score: _Optional[float] = ..., max_objects: _Optional[int] = ...) -> None: ...
 
 class DetectResponse(_message.Message):
-    __slots__ = ("objects", "model")
+    __slots__ = ("objects", "model", "input_size")
     OBJECTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
     objects: _containers.RepeatedCompositeFieldContainer[_vision_pb2.DetectedObject]
     model: str
-    def __init__(self, objects: _Optional[_Iterable[_Union[_vision_pb2.DetectedObject, _Mapping]]] = ..., model: _Optional[str] = ...) -> None: ...
+    input_size: int
+    def __init__(self, objects: _Optional[_Iterable[_Union[_vision_pb2.DetectedObject, _Mapping]]] = ..., model: _Optional[str] = ..., input_size: _Optional[int] = ...) -> None: ...

@@ -17,7 +17,7 @@ from shiwu.vision.resize import Image, shrunk_by_halves
 from shiwu.wire.images import raw_image
 
 _DETECT_SIDE = 640
-"""Pixels of the longer side that are sent: more than any detector reads, and not megabytes."""
+"""Pixels of the longer side that are sent at most, and until a detector has said what it reads."""
 _TIMEOUT = 20.0
 """Seconds for one call; less if the caller's deadline is nearer."""
 
@@ -70,12 +70,14 @@ class GrpcDetector:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = DetectorServiceStub(channel)
+        self._side = _DETECT_SIDE
 
     async def detect(self, image: Image) -> list[FoundObject]:
         """The products in an RGB picture, best first. Raises UnavailableError, OverloadedError, DeadlineError."""
-        request = await asyncio.to_thread(_detect_request, image)
+        request = await asyncio.to_thread(_detect_request, image, self._side)
         with foreign_errors("detector"):
             response = await self._stub.Detect(request, timeout=_TIMEOUT)
+        self._side = min(response.input_size or _DETECT_SIDE, _DETECT_SIDE)
         return [
             FoundObject(
                 (found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max),
@@ -86,8 +88,8 @@ class GrpcDetector:
         ]
 
 
-def _detect_request(image: Image) -> detector_pb2.DetectRequest:
-    return detector_pb2.DetectRequest(image=raw_image(shrunk_by_halves(image, _DETECT_SIDE)))
+def _detect_request(image: Image, side: int) -> detector_pb2.DetectRequest:
+    return detector_pb2.DetectRequest(image=raw_image(shrunk_by_halves(image, side)))
 
 
 class GrpcEmbedder:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shiwu.v1 import vision_pb2
@@ -13,9 +14,9 @@ from shiwu.vision.resize import Image, shrunk
 from shiwu.wire.images import to_photo
 from shiwu.wire.models import EmbeddingModel, FoundObject
 
-_MIN_SIDE = 1024
-"""Pixels of the longer side that a JPEG is decoded to at least: a product that fills a quarter of it still has more
-pixels than an embedder reads."""
+_FIRST_SIDE = 400
+"""Pixels of the longer side that a picture is read with at least, at first: enough to find its product, and to embed it
+where it fills the picture. A large JPEG is read several times faster so."""
 
 _LARGE = 0.25
 """Share of the picture's area above which a thing fills it, and needs no crop."""
@@ -30,17 +31,25 @@ class Picture:
     photo: Photo
     sha256: str
     """Of the file (of the pixels, if it came as pixels), hexadecimal."""
+    finer: Callable[[int], Image] | None = None
+    """Its pixels again, with at least so many on the longer side; None where `photo` has all of them."""
 
 
 def from_file(data: bytes, limits: Limits) -> Picture:
     """Reads a picture's file. Raises ImageError."""
-    return Picture(decode(data, limits, _MIN_SIDE), hashlib.sha256(data).hexdigest())
+    return _picture(decode(data, limits, _FIRST_SIDE), data, limits)
 
 
 def from_message(image: vision_pb2.Image, field: str, limits: Limits) -> Picture:
     """Reads a picture of a request. Raises InvalidInputError naming `field`."""
-    data = image.encoded if image.WhichOneof("data") == "encoded" else image.raw.rgb
-    return Picture(to_photo(image, field, limits, _MIN_SIDE), hashlib.sha256(data).hexdigest())
+    photo = to_photo(image, field, limits, _FIRST_SIDE)
+    return _picture(photo, image.encoded if image.WhichOneof("data") == "encoded" else image.raw.rgb, limits)
+
+
+def _picture(photo: Photo, data: bytes, limits: Limits) -> Picture:
+    is_whole = photo.pixels.shape[:2] == (photo.height, photo.width)
+    finer = None if is_whole else lambda side: decode(data, limits, side).pixels
+    return Picture(photo, hashlib.sha256(data).hexdigest(), finer)
 
 
 def main_product(objects: Sequence[FoundObject], category: str) -> FoundObject | None:
@@ -58,12 +67,20 @@ def main_product(objects: Sequence[FoundObject], category: str) -> FoundObject |
     return best if (x_max - x_min) * (y_max - y_min) <= _LARGE else None
 
 
-def crop_for(image: Image, found: FoundObject | None, model: EmbeddingModel) -> Image:
-    """The part of an RGB picture that `model` should embed, in no more pixels than it can use."""
-    if found is not None:
-        height, width = image.shape[:2]
-        x_min, y_min, x_max, y_max = found.box
-        box = (x_min * width, y_min * height, x_max * width, y_max * height)
-        image = crop(image, box, model.crop_margin)
+def crop_for(picture: Picture, found: FoundObject | None, model: EmbeddingModel) -> Image:
+    """The part of a picture that `model` should embed, RGB, in as many pixels as it can use, if there are so many."""
+    pixels = picture.photo.pixels
+    part = _part(pixels, found, model)
+    if picture.finer is not None and min(part.shape[:2]) < model.input_size:
+        wanted = max(pixels.shape[:2]) * model.input_size / min(part.shape[:2])
+        part = _part(picture.finer(math.ceil(wanted)), found, model)
     # The shorter side keeps what the model reads; of a long thin crop the longer side may be much longer.
-    return shrunk(image, model.input_size * max(image.shape[:2]) // min(image.shape[:2]))
+    return shrunk(part, model.input_size * max(part.shape[:2]) // min(part.shape[:2]))
+
+
+def _part(pixels: Image, found: FoundObject | None, model: EmbeddingModel) -> Image:
+    if found is None:
+        return pixels
+    height, width = pixels.shape[:2]
+    x_min, y_min, x_max, y_max = found.box
+    return crop(pixels, (x_min * width, y_min * height, x_max * width, y_max * height), model.crop_margin)

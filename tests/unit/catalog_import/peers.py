@@ -43,9 +43,14 @@ class Detector(DetectorServiceServicer):
 
     def __init__(self) -> None:
         self.switch = Switch()
+        self.input_size = 0
+        """What it says that it reads; 0, as of one that does not say."""
+        self.sides: list[int] = []
+        """Longer sides of what it was sent."""
 
     async def Detect(self, request, context):
         await self.switch.pass_through("Detect")
+        self.sides.append(max(request.image.raw.width, request.image.raw.height))
         pixels = to_photo(request.image, "image", Limits()).pixels
         height, width = pixels.shape[:2]
         rows, columns = np.nonzero((pixels < 250).any(axis=2))
@@ -58,7 +63,7 @@ class Detector(DetectorServiceServicer):
                 y_max=(rows.max() + 1) / height,
             )
             objects.append(_object(box, 0.9, "shoes"))
-        return detector_pb2.DetectResponse(objects=objects, model="detector-test@1")
+        return detector_pb2.DetectResponse(objects=objects, model="detector-test@1", input_size=self.input_size)
 
 
 def _object(box: vision_pb2.Box, score: float, category: str) -> vision_pb2.DetectedObject:

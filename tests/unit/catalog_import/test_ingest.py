@@ -142,15 +142,44 @@ def test_the_main_product():
     assert pictures.main_product([], "shoes") is None
 
 
+async def test_a_detector_is_sent_no_more_pixels_than_it_says_it_reads(
+    catalogue: Catalogue, peers: Peers, product: str
+):
+    large = picture_of(np.full((900, 700, 3), 90, np.uint8), ".png")
+    for number, reads in enumerate((0, 320, 2000, 320)):
+        peers.detector.input_size = reads
+        await catalogue.ingest.add(image_id=f"i{number}", product_id=product, picture=large)
+    assert peers.detector.sides == [450, 450, 320, 450]
+
+
+def picture_of(pixels: np.ndarray, kind: str = ".jpg") -> pictures.Picture:
+    _, encoded = cv2.imencode(kind, pixels[:, :, ::-1])
+    return pictures.from_file(encoded.tobytes(), Limits())
+
+
 def test_crops():
-    image = np.zeros((400, 1000, 3), np.uint8)
+    image = picture_of(np.zeros((400, 1000, 3), np.uint8))
     whole = pictures.crop_for(image, None, MODEL)
     assert whole.shape == (64, 160, 3)
     margin = EmbeddingModel("m@1", (), 0.25, 64, 4)
     small = pictures.crop_for(image, FoundObject((0.5, 0.5, 0.54, 0.6), 1.0, "bags"), margin)
     assert small.shape == (60, 60, 3)
-    thin = pictures.crop_for(np.zeros((2, 3000, 3), np.uint8), None, MODEL)
-    assert thin.shape == (2, 3000, 3)
+    thin = pictures.crop_for(picture_of(np.zeros((16, 3000, 3), np.uint8)), None, MODEL)
+    assert thin.shape == (16, 3000, 3)
+
+
+@pytest.mark.parametrize("kind", [".jpg", ".png"])
+def test_what_is_small_in_a_large_picture_is_read_with_all_the_pixels_that_a_model_uses(kind: str):
+    fine = np.kron(np.indices((100, 100)).sum(axis=0) % 2, np.ones((2, 2))) * 255  # cells of two pixels
+    pixels = np.full((1600, 1600, 3), 255, np.uint8)
+    pixels[800:1000, 800:1000] = fine[:, :, None]
+    image = picture_of(pixels, kind)
+    assert (image.photo.width, image.photo.pixels.shape) == (1600, (400, 400, 3))
+    model = EmbeddingModel("m@1", (), 0.0, 200, 4)
+    crop = pictures.crop_for(image, FoundObject((0.5, 0.5, 0.625, 0.625), 1.0, "bags"), model)
+    assert crop.shape == (200, 200, 3)
+    assert np.abs(crop.astype(int) - pixels[800:1000, 800:1000]).mean() < 10, "coarser pixels would all be gray"
+    assert pictures.crop_for(image, None, model).shape == (200, 200, 3)
 
 
 def test_pictures_of_requests(tmp_path: Path):

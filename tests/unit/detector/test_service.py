@@ -105,6 +105,7 @@ def encoded(pixels: np.ndarray, kind: str, **options) -> Image:
 async def test_answers_with_boxes_scores_and_every_category(small: Served) -> None:
     answer = await small.detect(raw_image(quarters()))
     assert answer.model == "detector-small@1"
+    assert answer.input_size == 32
     blue, red = answer.objects
     assert (blue.box.x_min, blue.box.y_min, blue.box.x_max, blue.box.y_max) == (0, 0.5, 0.5, 1)
     assert (red.box.x_min, red.box.y_min, red.box.x_max, red.box.y_max) == (0.5, 0, 1, 0.5)
