@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from evaluation.store_speed import FILE
 from shiwu.categories import CATEGORIES
-from shiwu.vision.local_features import LARGEST
+from shiwu.vision.local_features import USUAL
 
 Times = NDArray[np.float64]
 """Milliseconds, one for each search."""
@@ -77,7 +77,7 @@ def row(pictures: float, given: Assumptions, size: dict[str, Any]) -> dict[str, 
         "pictures": pictures,
         "memory GB": memory * given.replicas,
         "disk GB": disk,
-        "SQL GB": pictures * (LARGEST + 4 * size["dimension"]) / GB,
+        "SQL GB": pictures * (USUAL + 4 * size["dimension"]) / GB,
         "shards": shards,
         "query nodes": nodes,
         "search cores": search_cores,

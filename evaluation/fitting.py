@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation.observations import Observation, Scans
 from evaluation.reranking import Ranker
 from services.classifier.voting import vote
-from services.gateway.acceptance import Signs, agreement, probability, threshold
+from services.gateway.acceptance import Signs, probability, signs_of, threshold
 from shiwu.inference.tuning import AcceptanceRule, VoteRule
 
 _MIN_FOR_OWN_THRESHOLD: Final = 40
@@ -23,7 +23,7 @@ _NOISE: Final = 0.002
 """Of a log loss: what more signs have to gain."""
 _EXTRAS: Final = tuple(
     itertools.chain.from_iterable(
-        itertools.combinations(("hubness", "agreement", "shared_print"), count) for count in range(4)
+        itertools.combinations(("hubness", "agreement", "shared_print", "detail"), count) for count in range(5)
     )
 )
 """Signs that acceptance may use beside similarity and lead."""
@@ -123,12 +123,11 @@ def _judged(observation: Observation, source: str, ranker: Ranker, weight: float
         for neighbour, product in zip(observation.neighbours, observation.products, strict=True)
         if product != best
     )
-    signs = Signs(
+    signs = signs_of(
+        ranking,
+        observation.products,
         similarity=similarity,
         margin=similarity - next(others, similarity),
-        hubness=None if ranking.hubness is None else float(ranking.hubness[order[0]]),
-        agreement=agreement([observation.products[i] for i in order]),
-        shared_print=0.0 if ranking.prints is None else float(ranking.prints.shared[order[0]]),
     )
     right = observation.present and best == observation.product
     return Judged(source, observation.category, str(observation.product), signs, right, observation.present, weight)
@@ -217,6 +216,7 @@ def _regression(judged: Sequence[Judged], extras: tuple[str, ...]) -> Acceptance
         "hubness": attraction - typical,
         "agreement": np.array([each.signs.agreement for each in judged]),
         "shared_print": np.array([each.signs.shared_print for each in judged]),
+        "detail": np.array([each.signs.detail for each in judged]),
     }
     used = ["bias", "similarity", "margin", *extras]
     features = np.stack([columns[name] for name in used], axis=1)

@@ -35,13 +35,13 @@ from evaluation.metrics import Retrieval, interval, rank_of, retrieval
 from evaluation.photo_sets import Entry
 from evaluation.region_fitting import pick
 from evaluation.stages import Stages, Stocked, read, turned
-from services.gateway.acceptance import Signs, agreement, probability, threshold
+from services.gateway.acceptance import Signs, probability, signs_of, threshold
 from services.gateway.pictures import Picture
 from services.gateway.ports import Box
 from services.gateway.ranking import Ranking, by_similarity
 from services.gateway.verification import Compared, Rules, comparable, judged, verified
 from shiwu.inference.tuning import RegionRule, Tuning
-from shiwu.vision.local_features import Agreement, compare
+from shiwu.vision.agreement import Agreement, compare
 
 Vectors = NDArray[np.float32]
 
@@ -140,14 +140,9 @@ class _Ranked(NamedTuple):
         """Of the best cover. Every cover has one picture."""
         best = int(self.ranking.order[0])
         others = np.delete(self.similarities, best)
-        prints = self.ranking.prints
-        return Signs(
-            similarity=float(self.similarities[best]),
-            margin=float(self.similarities[best] - others[0]),
-            hubness=None,
-            agreement=agreement(self.names()),
-            shared_print=0.0 if prints is None else float(prints.shared[best]),
-        )
+        similarity = float(self.similarities[best])
+        products = [each.product_id for each in self.covers]
+        return signs_of(self.ranking, products, similarity=similarity, margin=similarity - float(others[0]))
 
 
 @dataclass(frozen=True)

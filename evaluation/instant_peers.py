@@ -111,7 +111,7 @@ class InstantCatalog(catalog_pb2_grpc.CatalogServiceServicer):
         self, request: Any, _context: _Context
     ) -> catalog_pb2.CompareReferenceImagesResponse:
         found = [
-            catalog_pb2.Agreement(image_id=each, features=60 - 3 * i, coverage=0.8, colour=0.9)
+            catalog_pb2.Agreement(image_id=each, features=60 - 3 * i, coverage=0.8, colour=0.9, detail=0.8)
             for i, each in enumerate(request.image_ids)
         ]
         return catalog_pb2.CompareReferenceImagesResponse(agreements=found)

@@ -17,7 +17,8 @@ from evaluation.stages import Look
 from offline.training.items import Item
 from services.classifier.voting import Neighbour
 from shiwu.inference.tuning import DomainMeans, RegionRule
-from shiwu.vision.local_features import Agreement, LocalFeatures, compare
+from shiwu.vision.agreement import Agreement, compare
+from shiwu.vision.local_features import LocalFeatures
 
 _CANDIDATES: Final = 100
 COMPARED: Final = 40

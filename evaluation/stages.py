@@ -38,8 +38,9 @@ from services.search.index import ShardedIndex
 from shiwu.inference.manifest import DetectorManifest, EmbedderManifest, read_manifest
 from shiwu.inference.opening import open_model
 from shiwu.inference.tuning import RegionKind, VoteRule
+from shiwu.vision.agreement import Agreement
 from shiwu.vision.decode import Limits, decode
-from shiwu.vision.local_features import Agreement, LocalFeatures, describe
+from shiwu.vision.local_features import LocalFeatures, describe, pack, unpack
 from shiwu.vision.resize import Image, shrunk
 from shiwu.wire import pictures as stocking
 from shiwu.wire.models import EmbeddingModel, FoundObject
@@ -176,7 +177,7 @@ class Stages:
         model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size, how.dimension)
         crop = stocking.crop_for(picture, stocking.main_product(objects, category or ""), model)
         [vector] = await self.embedder.embed([crop], how, seconds=60)
-        return Stocked(vector, describe(crop))
+        return Stocked(vector, unpack(pack(describe(crop))))
 
 
 class LocalIndex:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shiwu.chassis.errors import UnavailableError
-from shiwu.vision.local_features import Agreement, LocalFeatures, compare, is_current, unpack
+from shiwu.vision.agreement import Agreement, compare
+from shiwu.vision.local_features import LocalFeatures, is_current, unpack
 
 
 def agreements(photo: LocalFeatures, pictures: Mapping[str, bytes]) -> dict[str, Agreement]:

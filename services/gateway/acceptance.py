@@ -10,7 +10,8 @@ validation data:
 - hubness: how near its best picture is to photos of anything (query_bank.py), where a bank is in use;
 - agreement: the share of the five best-ranked pictures that are of it;
 - shared print: how much of its best picture's print is in the photo, at the same places and in the same colours
-  (verification.py). A product of the same brand shares some of it, a turned or cropped photo not all.
+  (verification.py). A product of the same brand shares some of it, a turned or cropped photo not all;
+- detail: how alike every part of that print is. Another name under the same drawing shows here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from services.gateway.ranking import Ranking
 from shiwu.inference.tuning import AcceptanceRule
 
 DEFAULT_RULE: Final = AcceptanceRule(bias=-9.0, similarity=12.0, margin=8.0, threshold=0.5)
@@ -36,6 +38,7 @@ class Signs:
     """None where no bank is in use."""
     agreement: float
     shared_print: float = 0.0
+    detail: float = 0.0
 
 
 _AGREEING: Final = 5
@@ -50,10 +53,25 @@ def agreement(products: Sequence[str]) -> float:
     return first.count(first[0]) / len(first)
 
 
+def signs_of(ranking: Ranking, products: Sequence[str], *, similarity: float, margin: float) -> Signs:
+    """What is known of the best product. products: of the candidates, in their own order."""
+    order, prints = ranking.order.tolist(), ranking.prints
+    best = order[0]
+    return Signs(
+        similarity=similarity,
+        margin=margin,
+        hubness=None if ranking.hubness is None else float(ranking.hubness[best]),
+        agreement=agreement([products[i] for i in order]),
+        shared_print=0.0 if prints is None else float(prints.shared[best]),
+        detail=0.0 if prints is None else float(prints.detail[best]),
+    )
+
+
 def probability(signs: Signs, rule: AcceptanceRule) -> float:
     """How likely the best product is the right one, 0 to 1."""
     z = rule.bias + rule.similarity * signs.similarity + rule.margin * signs.margin
     z += rule.agreement * signs.agreement + rule.shared_print * signs.shared_print
+    z += rule.detail * signs.detail
     if signs.hubness is not None:
         z += rule.hubness * (signs.hubness - rule.typical_hubness)
     return 1.0 / (1.0 + math.exp(-z)) if z >= 0.0 else math.exp(z) / (1.0 + math.exp(z))

@@ -31,7 +31,8 @@ from shiwu.v1.classifier_pb2_grpc import ClassifierServiceStub
 from shiwu.v1.detector_pb2_grpc import DetectorServiceStub
 from shiwu.v1.embedder_pb2_grpc import EmbedderServiceStub
 from shiwu.v1.search_pb2_grpc import SearchServiceStub
-from shiwu.vision.local_features import SIDE, Agreement
+from shiwu.vision.agreement import Agreement
+from shiwu.vision.local_features import SIDE
 from shiwu.vision.resize import Image, shrunk
 from shiwu.wire.boxes import to_box
 from shiwu.wire.images import raw_image
@@ -197,8 +198,8 @@ def _detected(message: vision_pb2.DetectedObject, field: str) -> Detected:
 
 
 def _agreement(message: catalog_pb2.Agreement, field: str) -> Agreement:
-    found = Agreement(message.features, message.coverage, message.colour)
-    if found.features < 0 or not all(0.0 <= share <= 1.0 for share in (found.coverage, found.colour)):
+    found = Agreement(message.features, message.coverage, message.colour, message.detail)
+    if found.features < 0 or not all(0.0 <= share <= 1.0 for share in found[1:]):
         msg = f"{found} makes no sense"
         raise InvalidInputError(msg, field=field)
     return found

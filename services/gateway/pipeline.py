@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
-from services.gateway.acceptance import Signs, agreement, probability, threshold
+from services.gateway.acceptance import probability, signs_of, threshold
 from services.gateway.answer import Answer, Peers, Rules
 from services.gateway.candidates import grouped, lead, likely_categories, nearest, product_ids, vectors
 from services.gateway.cropping import choose
@@ -191,14 +191,8 @@ class Scanner(Generic[F]):
             if _search_is_lossy(progress):
                 margin = min(margin, 0.0)
             rule = self._tunings.of(found.model.id).acceptance
-            order, hubness, prints = answer.ranking.order.tolist(), answer.ranking.hubness, answer.ranking.prints
-            signs = Signs(
-                best.similarity,
-                margin,
-                None if hubness is None else float(hubness[order[0]]),
-                agreement([answer.candidates[i].product_id for i in order]),
-                0.0 if prints is None else float(prints.shared[order[0]]),
-            )
+            products = [candidate.product_id for candidate in answer.candidates]
+            signs = signs_of(answer.ranking, products, similarity=best.similarity, margin=margin)
             answer.confidence = probability(signs, rule)
             limit = threshold(best.category, rule)
         if answer.styles and answer.confidence >= limit:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shiwu.vision.local_features import Agreement
+from shiwu.vision.agreement import Agreement
 from shiwu.vision.resize import Image
 
 Vector = NDArray[np.float32]

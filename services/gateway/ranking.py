@@ -27,6 +27,8 @@ class Prints(NamedTuple):
     """What that counts, as cosine similarity."""
     shared: NDArray[np.float32]
     """How much of its print is in the photo, at the same places and in the same colours, 0 to 1."""
+    detail: NDArray[np.float32]
+    """How alike every part of that is, 0 to 1."""
 
 
 class Ranking(NamedTuple):

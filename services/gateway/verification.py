@@ -26,7 +26,7 @@ from services.gateway.ports import Catalog, Hit
 from services.gateway.ranking import Prints, Ranking
 from shiwu.chassis.abandoning import abandon
 from shiwu.inference.tuning import VerificationRule
-from shiwu.vision.local_features import Agreement
+from shiwu.vision.agreement import Agreement
 from shiwu.vision.resize import Image
 
 Rules = Sequence[VerificationRule]
@@ -87,12 +87,13 @@ def judged(candidates: Sequence[Compared], rules: Rules) -> Prints:
     prints = Prints(*(np.zeros(len(candidates), np.float32) for _ in Prints._fields))
     for rule in rules:
         own = np.flatnonzero([each.category in rule.categories for each in candidates])
-        features, coverage, colours = agreements[own].T
+        features, coverage, colours, detail = agreements[own].T
         proofs = _proofs(features, rule)
         if rule.by == "picture":
-            prints.proofs[own] = proofs * colours
+            prints.proofs[own] = proofs * colours * (1.0 + detail) / 2.0  # pictures that differ in a part prove half
             prints.worth[own] = rule.weight * prints.proofs[own]
             prints.shared[own] = np.where(features > rule.least, coverage * colours, 0.0)
+            prints.detail[own] = np.where(features > rule.least, detail, 0.0)
         else:
             others = rule.weight * proofs * (1.0 - colours)
             prints.proofs[own], prints.worth[own] = _of_styles(

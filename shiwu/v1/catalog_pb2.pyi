@@ -349,16 +349,18 @@ class CompareReferenceImagesResponse(_message.Message):
     def __init__(self, agreements: _Optional[_Iterable[_Union[Agreement, _Mapping]]] = ...) -> None: ...
 
 class Agreement(_message.Message):
-    __slots__ = ("image_id", "features", "coverage", "colour")
+    __slots__ = ("image_id", "features", "coverage", "colour", "detail")
     IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
     COLOUR_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
     image_id: str
     features: int
     coverage: float
     colour: float
-    def __init__(self, image_id: _Optional[str] = ..., features: _Optional[int] = ..., coverage: _Optional[float] = ..., colour: _Optional[float] = ...) -> None: ...
+    detail: float
+    def __init__(self, image_id: _Optional[str] = ..., features: _Optional[int] = ..., coverage: _Optional[float] = ..., colour: _Optional[float] = ..., detail: _Optional[float] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ("product_ids", "max_articles")

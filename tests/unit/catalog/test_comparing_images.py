@@ -9,6 +9,7 @@ import numpy as np
 
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import vision_pb2
+from shiwu.vision.local_features import VERSION
 from tests.unit.catalog.refusals import refused
 
 
@@ -25,8 +26,9 @@ async def test_a_picture_is_compared_with_those_that_have_local_features(shop, p
     assert found["own"].features > 50
     assert found["own"].coverage > 0.7
     assert found["own"].colour > 0.9
+    assert found["own"].detail > 0.8
     assert [found[each].features for each in ("other", "plain")] == [0, 0]
-    await shop.store.set_local_features({"damaged": (sha256(own).hexdigest(), b"\x02damaged")})
+    await shop.store.set_local_features({"damaged": (sha256(own).hexdigest(), VERSION + b"damaged")})
     request.image_ids.append("damaged")
     assert "damaged" in await refused(shop.stub.CompareReferenceImages(request), "UNAVAILABLE")
 

@@ -23,7 +23,11 @@ DIGEST = hashlib.sha256(b"the file").hexdigest()
 
 FEATURES = pack(
     LocalFeatures(
-        np.full((2, 2), 7, np.uint8), np.full((2, 128), 9, np.uint8), (192, 120), np.full((12, 12, 3), 5, np.uint8)
+        np.full((2, 2), 7, np.uint8),
+        np.full((2, 128), 9, np.uint8),
+        (192, 120),
+        np.full((12, 12, 3), 5, np.uint8),
+        np.full((120, 192), 5, np.uint8),
     )
 )
 

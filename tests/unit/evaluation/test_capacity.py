@@ -67,7 +67,7 @@ def test_memory_and_nodes_by_hand() -> None:
     found = row(2_000_000, given, SIZE)
     assert found["memory GB"] == pytest.approx(16.0), "2 million x 4,000 bytes x 2 replicas"
     assert found["disk GB"] == pytest.approx(6.0)
-    assert found["SQL GB"] == pytest.approx(2e6 * (19_935 + 4 * 256) / 1e9)
+    assert found["SQL GB"] == pytest.approx(2e6 * (22_937 + 4 * 256) / 1e9)
     assert found["query nodes"] == 4, "8 GB on nodes that take 5, twice"
     assert found["shards"] == 1
     assert row(10**9, given, SIZE)["shards"] == 5

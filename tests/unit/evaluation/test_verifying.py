@@ -10,7 +10,7 @@ from evaluation.observations import Scans
 from evaluation.reranking import Ranker
 from evaluation.verifying import fit_verification, qualities, questions
 from shiwu.inference.tuning import VerificationRule
-from shiwu.vision.local_features import Agreement
+from shiwu.vision.agreement import Agreement
 from tests.unit.evaluation.observations import of_neighbours
 
 RULE = VerificationRule(by="picture", categories=("food",), candidates=2, least=8, enough=40, weight=0.4)

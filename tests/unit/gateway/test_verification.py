@@ -19,7 +19,8 @@ from services.gateway.verification import Compared, Verifying, comparable, judge
 from shiwu.chassis.errors import UnavailableError
 from shiwu.inference.tuning import VerificationRule
 from shiwu.v1 import catalog_pb2, gateway_pb2
-from shiwu.vision.local_features import Agreement, describe, pack
+from shiwu.vision.agreement import Agreement
+from shiwu.vision.local_features import VERSION, describe, pack
 from shiwu.wire.images import raw_image
 from tests.unit.gateway.servers import Mesh
 from tests.unit.gateway.world import RULES, DictCatalog, Product, TileHit, World, embed, photo
@@ -65,13 +66,11 @@ async def test_the_same_print_comes_before_what_only_looks_alike() -> None:
     answer, order = await found(world)
     assert order == ["robot box", "rocket box"]
     assert world.catalog.compared == [["rocket box-a", "robot box-a"]]
-    assert answer.ranking.prints.proofs.tolist()[::-1] == [1.0, 0.0]
+    assert answer.ranking.prints.proofs.tolist()[::-1] == pytest.approx([1.0, 0.0], abs=0.03)
     assert not answer.missing
     evidence = to_response(replace(answer, facts=None), "s", world.progress, explain=True).evidence
-    assert [(each.image_id, each.proof) for each in evidence.candidates] == [
-        ("robot box-a", 1.0),
-        ("rocket box-a", 0.0),
-    ]
+    assert [each.image_id for each in evidence.candidates] == ["robot box-a", "rocket box-a"]
+    assert [each.proof for each in evidence.candidates] == pytest.approx([1.0, 0.0], abs=0.03)
     assert "verify" in [each.stage for each in evidence.stages]
 
 
@@ -111,7 +110,7 @@ async def test_without_features_candidates_stay_ranked_and_the_answer_says_so(br
     if broken == "down":
         world.catalog.error = UnavailableError("catalog: no connection")
     else:
-        world.catalog.features = dict.fromkeys(world.catalog.features, b"\x02nonsense")
+        world.catalog.features = dict.fromkeys(world.catalog.features, VERSION + b"nonsense")
     answer, order = await found(world)
     assert order == ["rocket box", "robot box"]
     [missing] = answer.missing
@@ -123,15 +122,14 @@ async def test_the_catalogue_compares_what_the_gateway_sends_it() -> None:
     world = shop(RULE)
     async with Mesh(world).running() as mesh:
         answer = await mesh.stub.Scan(gateway_pb2.ScanRequest(image=raw_image(SEEN), explain=True))
-    assert [(each.image_id, each.proof) for each in answer.evidence.candidates] == [
-        ("robot box-a", 1.0),
-        ("rocket box-a", 0.0),
-    ]
+    candidates = answer.evidence.candidates
+    assert [each.image_id for each in candidates] == ["robot box-a", "rocket box-a"]
+    assert [each.proof for each in candidates] == pytest.approx([1.0, 0.0], abs=0.03)
     assert not answer.missing
 
 
 @pytest.mark.parametrize(
-    "nonsense", [{"features": -1}, {"coverage": 1.5}, {"coverage": float("nan")}, {"colour": -0.5}]
+    "nonsense", [{"features": -1}, {"coverage": 1.5}, {"coverage": float("nan")}, {"colour": -0.5}, {"detail": 2.0}]
 )
 async def test_an_agreement_that_cannot_be_is_not_counted(nonsense) -> None:
     async with Mesh(shop(RULE)).running() as mesh:
@@ -155,15 +153,16 @@ async def test_an_early_end_of_the_scan_leaves_no_unheard_error() -> None:
     assert unheard == []
 
 
-def test_proofs_grow_from_least_to_enough_and_other_colours_prove_less() -> None:
+def test_proofs_grow_from_least_to_enough_and_other_colours_or_parts_prove_less() -> None:
     def proofs(*agreements):
         return judged([Compared("toys", "s", 0.5, each) for each in agreements], [RULE]).proofs.tolist()
 
-    counts = proofs(*(Agreement(count, 0.5, 1.0) for count in (0, 8, 9, 24, 40, 150)))
+    counts = proofs(*(Agreement(count, 0.5, 1.0, 1.0) for count in (0, 8, 9, 24, 40, 150)))
     assert counts == sorted(counts)
     assert (counts[1], counts[4], counts[5]) == (0.0, 1.0, 1.0)
     assert 0.0 < counts[2] < 0.5 < counts[3] < 1.0
-    assert proofs(None, Agreement(150, 1.0, 0.25)) == [0.0, 0.25]
+    assert proofs(None, Agreement(150, 1.0, 0.25, 1.0)) == [0.0, 0.25]
+    assert proofs(Agreement(150, 1.0, 1.0, 0.0), Agreement(150, 1.0, 1.0, 0.5)) == [0.5, 0.75], "parts differ"
     assert proofs() == []
 
 
@@ -207,9 +206,10 @@ def test_other_colours_move_no_style(seen) -> None:
 
 
 def test_what_is_shared_is_of_place_and_colour_and_nothing_where_too_little_agrees() -> None:
-    agreements = [Agreement(9, 0.5, 0.5), Agreement(8, 0.9, 1.0), None, Agreement(100, 1.0, 1.0)]
-    shared = judged([Compared("toys", "s", 0.5, each) for each in agreements], [RULE]).shared
-    assert shared.tolist() == [0.25, 0.0, 0.0, 1.0]
+    agreements = [Agreement(9, 0.5, 0.5, 0.5), Agreement(8, 0.9, 1.0, 1.0), None, Agreement(100, 1.0, 1.0, 0.25)]
+    prints = judged([Compared("toys", "s", 0.5, each) for each in agreements], [RULE])
+    assert prints.shared.tolist() == [0.25, 0.0, 0.0, 1.0]
+    assert prints.detail.tolist() == [0.5, 0.0, 0.0, 0.25]
 
 
 def test_each_rule_compares_its_own_categories_as_far_as_it_says() -> None:
@@ -221,9 +221,9 @@ def test_each_rule_compares_its_own_categories_as_far_as_it_says() -> None:
 def test_what_is_proven_rises_by_its_worth_and_equals_keep_their_order() -> None:
     plain = by_similarity([0.9, 0.8, 0.8, 0.4])
     proven, nothing = np.array([0.0, 0.0, 0.2, 0.4], np.float32), np.zeros(4, np.float32)
-    ranking = verified(plain, Prints(nothing, proven, nothing))
+    ranking = verified(plain, Prints(nothing, proven, nothing, nothing))
     assert ranking.order.tolist() == [2, 0, 1, 3]
     np.testing.assert_allclose(ranking.distances, [0.1, 0.2, 0.0, 0.2], atol=1e-6)
     assert ranking.mode == plain.mode
-    same = verified(plain, Prints(nothing, nothing, nothing))
+    same = verified(plain, Prints(nothing, nothing, nothing, nothing))
     assert same.order.tolist() == plain.order.tolist()

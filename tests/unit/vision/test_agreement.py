@@ -1,0 +1,115 @@
+"""The same print and similar ones: what they have in common, and what tells them apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.flat_covers import covers
+from evaluation.flat_shots import flat_shots
+from services.gateway.pictures import cropped
+from shiwu.vision.agreement import _matches, compare
+from shiwu.vision.decode import Limits, decode
+from shiwu.vision.local_features import SIDE, describe, pack, unpack
+from tests.unit.vision.prints import printed, seen
+
+
+@pytest.mark.parametrize("angle", [0, 35, 90, 180])
+def test_the_same_print_agrees_however_it_is_turned_and_another_does_not(angle: float) -> None:
+    photo = describe(seen(printed(0), angle))
+    own, other = (compare(photo, describe(printed(seed))) for seed in (0, 1))
+    assert own.features >= 20
+    assert own.coverage > 0.5
+    assert own.colour > 0.8
+    assert other.features < 8
+
+
+def test_a_mirrored_print_is_another() -> None:
+    photo = describe(seen(printed(0), 0))
+    assert compare(photo, describe(np.ascontiguousarray(printed(0)[:, ::-1]))).features < 8
+
+
+def test_a_shared_part_of_the_print_covers_only_that() -> None:
+    sibling = printed(0)
+    sibling[150:] = printed(1)[150:]
+    photo = describe(seen(printed(0), 10))
+    own, other = (compare(photo, describe(picture)) for picture in (printed(0), sibling))
+    assert other.features >= 10
+    assert other.coverage < 0.8 * own.coverage
+
+
+def test_another_name_on_the_same_cover_is_a_worse_detail() -> None:
+    drawn = [each for each in covers(100, seed=5) if each.varies == "name"]
+    pictures = {each: unpack(pack(describe(each.picture()))) for each in drawn}
+    gaps = []
+    for shot in flat_shots(drawn, seed=5):
+        photo = describe(cropped(decode(shot.photo, Limits()).pixels, shot.box, margin=0.0, size=SIDE))
+        siblings = [each for each in drawn if each.family == shot.cover.family and each is not shot.cover]
+        own = compare(photo, pictures[shot.cover]).detail
+        gaps += [own - compare(photo, pictures[each]).detail for each in siblings]
+    assert len(gaps) > 30
+    assert np.median(gaps) > 0.25
+    assert np.mean(np.array(gaps) > -0.05) > 0.9
+
+
+def test_without_a_print_in_view_there_is_no_detail() -> None:
+    photo, picture = describe(seen(printed(0), 0)), describe(printed(0))
+    damaged = picture._replace(gray=b"no JPEG")
+    with pytest.raises(ValueError, match=r"decode|JPEG|header"):
+        compare(photo, damaged)
+    even = picture._replace(gray=np.full((96, 96), 90, np.uint8))
+    assert compare(photo, even).detail == 0.0
+
+
+def test_another_colour_is_told_from_the_same_one_in_other_light() -> None:
+    shown = printed(0)
+    warm = np.asarray(np.clip(seen(shown, 10) * np.array([1.06, 1.0, 0.92]), 0, 255), np.uint8)
+    left_orange = shown.copy()
+    left_orange[:, :110] = np.minimum(left_orange[:, :110], (255, 150, 40))
+    own, other, dyed = (
+        compare(describe(warm), describe(picture))
+        for picture in (shown, left_orange, np.minimum(shown, np.array((255, 150, 40), np.uint8)))
+    )
+    assert own.colour > 0.9
+    assert max(other.colour, dyed.colour) < 0.3
+    assert min(other.features, dyed.features) >= 20
+
+
+def test_a_picture_always_agrees_as_much_and_keeps_that_as_bytes() -> None:
+    photo, shown = describe(seen(printed(2), 20)), describe(printed(2))
+    kept = unpack(pack(shown))
+    agreement = compare(photo, kept)
+    assert compare(photo, kept) == agreement
+    assert list(agreement) == pytest.approx(list(compare(photo, shown)), abs=0.03)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(0, 12))
+def test_matches_are_those_of_a_plain_search(seed: int, first: int, second: int) -> None:
+    rng = np.random.default_rng(seed)
+    base = rng.integers(0, 256, (12, 128), dtype=np.uint8)
+    noise = rng.integers(0, 40, (12, 128))
+    a, b = base[:first], np.clip(base.astype(int) + noise, 0, 255).astype(np.uint8)[rng.permutation(12)[:second]]
+    assert _matches(a, b).tolist() == _slow_matches(a, b)
+
+
+def _slow_matches(first: np.ndarray, second: np.ndarray) -> list[list[int]]:
+    if len(first) < 2 or len(second) < 2:
+        return []
+    units = [each.astype(float) / np.linalg.norm(each, axis=1, keepdims=True) for each in (first, second)]
+    found = []
+    for i, one in enumerate(units[0]):
+        distances = [float(np.linalg.norm(one - other)) for other in units[1]]
+        j = int(np.argmin(distances))
+        back = [float(np.linalg.norm(units[1][j] - each)) for each in units[0]]
+        if int(np.argmin(back)) == i and distances[j] < 0.85 * sorted(distances)[1]:
+            found.append([i, j])
+    return found
+
+
+def test_random_places_are_no_agreement() -> None:
+    """The same descriptors at places that no map explains."""
+    features = describe(printed(0))
+    shuffled = np.random.default_rng(0).permutation(len(features.places))
+    assert compare(features, features._replace(places=features.places[shuffled])).features < 12
