@@ -39,7 +39,6 @@ def acceptance_section(
         "hubness": rule.hubness,
         "agreement": rule.agreement,
         "shared print": rule.shared_print,
-        "detail": rule.detail,
     }
     weights_said = ", ".join(f"{name} {weight:g}" for name, weight in signs.items() if weight)
     return "\n\n".join(

@@ -23,7 +23,7 @@ _NOISE: Final = 0.002
 """Of a log loss: what more signs have to gain."""
 _EXTRAS: Final = tuple(
     itertools.chain.from_iterable(
-        itertools.combinations(("hubness", "agreement", "shared_print", "detail"), count) for count in range(5)
+        itertools.combinations(("hubness", "agreement", "shared_print"), count) for count in range(4)
     )
 )
 """Signs that acceptance may use beside similarity and lead."""
@@ -216,7 +216,6 @@ def _regression(judged: Sequence[Judged], extras: tuple[str, ...]) -> Acceptance
         "hubness": attraction - typical,
         "agreement": np.array([each.signs.agreement for each in judged]),
         "shared_print": np.array([each.signs.shared_print for each in judged]),
-        "detail": np.array([each.signs.detail for each in judged]),
     }
     used = ["bias", "similarity", "margin", *extras]
     features = np.stack([columns[name] for name in used], axis=1)

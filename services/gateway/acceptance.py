@@ -9,9 +9,8 @@ validation data:
   re-ranking preferred a less similar picture;
 - hubness: how near its best picture is to photos of anything (query_bank.py), where a bank is in use;
 - agreement: the share of the five best-ranked pictures that are of it;
-- shared print: how much of its best picture's print is in the photo, at the same places and in the same colours
-  (verification.py). A product of the same brand shares some of it, a turned or cropped photo not all;
-- detail: how alike every part of that print is. Another name under the same drawing shows here.
+- shared print: how much of its best picture's print is in the photo, at the same places, in the same colours and alike
+  in every part (verification.py). A product of the same brand shares some of it, a turned or cropped photo not all.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ class Signs:
     """None where no bank is in use."""
     agreement: float
     shared_print: float = 0.0
-    detail: float = 0.0
 
 
 _AGREEING: Final = 5
@@ -63,7 +61,6 @@ def signs_of(ranking: Ranking, products: Sequence[str], *, similarity: float, ma
         hubness=None if ranking.hubness is None else float(ranking.hubness[best]),
         agreement=agreement([products[i] for i in order]),
         shared_print=0.0 if prints is None else float(prints.shared[best]),
-        detail=0.0 if prints is None else float(prints.detail[best]),
     )
 
 
@@ -71,7 +68,6 @@ def probability(signs: Signs, rule: AcceptanceRule) -> float:
     """How likely the best product is the right one, 0 to 1."""
     z = rule.bias + rule.similarity * signs.similarity + rule.margin * signs.margin
     z += rule.agreement * signs.agreement + rule.shared_print * signs.shared_print
-    z += rule.detail * signs.detail
     if signs.hubness is not None:
         z += rule.hubness * (signs.hubness - rule.typical_hubness)
     return 1.0 / (1.0 + math.exp(-z)) if z >= 0.0 else math.exp(z) / (1.0 + math.exp(z))

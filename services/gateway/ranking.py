@@ -26,9 +26,7 @@ class Prints(NamedTuple):
     worth: NDArray[np.float32]
     """What that counts, as cosine similarity."""
     shared: NDArray[np.float32]
-    """How much of its print is in the photo, at the same places and in the same colours, 0 to 1."""
-    detail: NDArray[np.float32]
-    """How alike every part of that is, 0 to 1."""
+    """How much of its print is in the photo: at the same places, in the same colours, alike in every part; 0 to 1."""
 
 
 class Ranking(NamedTuple):

@@ -67,7 +67,6 @@ class AcceptanceRule(Frozen):
     """Hubness counts from here, so that where it is not known it does not count."""
     agreement: float = 0.0
     shared_print: float = 0.0
-    detail: float = 0.0
     threshold: float = Field(ge=0.0, le=1.0)
     """The probability from which on a product is accepted."""
     thresholds: dict[str, float] = Field(default_factory=dict)

@@ -205,11 +205,10 @@ def test_other_colours_move_no_style(seen) -> None:
     assert nearest(0.0) == pytest.approx(nearest(1.0), abs=1e-6)
 
 
-def test_what_is_shared_is_of_place_and_colour_and_nothing_where_too_little_agrees() -> None:
+def test_what_is_shared_is_of_place_colour_and_every_part_and_nothing_where_too_little_agrees() -> None:
     agreements = [Agreement(9, 0.5, 0.5, 0.5), Agreement(8, 0.9, 1.0, 1.0), None, Agreement(100, 1.0, 1.0, 0.25)]
-    prints = judged([Compared("toys", "s", 0.5, each) for each in agreements], [RULE])
-    assert prints.shared.tolist() == [0.25, 0.0, 0.0, 1.0]
-    assert prints.detail.tolist() == [0.5, 0.0, 0.0, 0.25]
+    shared = judged([Compared("toys", "s", 0.5, each) for each in agreements], [RULE]).shared
+    assert shared.tolist() == [0.125, 0.0, 0.0, 0.25]
 
 
 def test_each_rule_compares_its_own_categories_as_far_as_it_says() -> None:
@@ -221,9 +220,9 @@ def test_each_rule_compares_its_own_categories_as_far_as_it_says() -> None:
 def test_what_is_proven_rises_by_its_worth_and_equals_keep_their_order() -> None:
     plain = by_similarity([0.9, 0.8, 0.8, 0.4])
     proven, nothing = np.array([0.0, 0.0, 0.2, 0.4], np.float32), np.zeros(4, np.float32)
-    ranking = verified(plain, Prints(nothing, proven, nothing, nothing))
+    ranking = verified(plain, Prints(nothing, proven, nothing))
     assert ranking.order.tolist() == [2, 0, 1, 3]
     np.testing.assert_allclose(ranking.distances, [0.1, 0.2, 0.0, 0.2], atol=1e-6)
     assert ranking.mode == plain.mode
-    same = verified(plain, Prints(nothing, nothing, nothing, nothing))
+    same = verified(plain, Prints(nothing, nothing, nothing))
     assert same.order.tolist() == plain.order.tolist()
