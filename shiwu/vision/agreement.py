@@ -79,7 +79,7 @@ class Agreement(NamedTuple):
 
 
 def compare(photo: LocalFeatures, picture: LocalFeatures) -> Agreement:
-    """What of a picture is in the photo, as one map of its places explains. Raises ValueError for a damaged thumbnail."""
+    """What of a picture is in the photo, as one map explains it. Raises ValueError for a damaged thumbnail."""
     matches = _matches(photo.descriptors, picture.descriptors)
     if len(matches) < _FEWEST:
         return Agreement()
