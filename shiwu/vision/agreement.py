@@ -58,10 +58,13 @@ _PHOTO_DEVIATION: Final = 2.0
 _WORST: Final = 0.1
 """The share of the blocks that a part which differs has at least."""
 _USUAL: Final = 4.0
-"""In photos of the same print the worst tenth of the blocks is about as alike as the middle one, to the power of this:
-what blurs or bends the whole takes more of the worst. Read off drawn covers and groceries, .98 and .92, .71 and .24."""
+"""In photos of the same print the worst tenth of the blocks is about as alike as the middle one to this power."""
 _SLACK: Final = 0.1
 """For where all are so unlike that their ratio says nothing."""
+_UNCLEAR: Final = 0.8
+"""How alike the middle block is at most where the view is too bent, blurred or far for its parts to tell anything."""
+_CLEAR: Final = 0.95
+"""And at least, where they tell all they can."""
 _MIDDLES: Final = slice(_BLOCK // 2, THUMBNAIL - _BLOCK // 2 + 1, _BLOCK // 2)
 """Of the blocks, across and down."""
 
@@ -75,7 +78,7 @@ class Agreement(NamedTuple):
     colour: float = 0.0
     """How alike the colours are there, 0 to 1, but for the light's."""
     detail: float = 0.0
-    """How alike what is printed there is, 0 to 1: as the middle block is, less where the worst are worse than usual."""
+    """How little any part of the print differs more than the others do, 0 to 1; 1 where the view is not clear enough."""
 
 
 def compare(photo: LocalFeatures, picture: LocalFeatures) -> Agreement:
@@ -154,7 +157,7 @@ def _projective(affine: Affine, agreeing: Places, seen: Places, size: tuple[int,
 
 
 def _detail(photo: LocalFeatures, picture: LocalFeatures, projective: Projective) -> float:
-    """How alike the picture's printed blocks are to what lies near their places in the photo."""
+    """Whether all of the picture's printed blocks are as alike to what lies near their places in the photo."""
     shape = (THUMBNAIL, THUMBNAIL)
     thumbnail = _softened(cv2.resize(gray_of(picture), shape, interpolation=cv2.INTER_AREA))
     shown = gray_of(photo)
@@ -181,10 +184,11 @@ def _detail(photo: LocalFeatures, picture: LocalFeatures, projective: Projective
     seen = _at_blocks(_moved(_box(in_view), _SHIFT, _SHIFT)) > 0.999
     alike = best[seen & (deviation > _PRINTED)]
     if len(alike) < _FEWEST_CELLS:
-        return 0.0
+        return 1.0
     worst, middle = np.clip(np.quantile(alike, (_WORST, 0.5)), 0.0, 1.0)
     evenness = min(1.0, (worst + _SLACK) / (middle**_USUAL + _SLACK))
-    return float(middle * evenness**2)
+    clearness = np.clip((middle - _UNCLEAR) / (_CLEAR - _UNCLEAR), 0.0, 1.0)
+    return float(1.0 - clearness * (1.0 - evenness**2))
 
 
 def _moved(values: Values, down: int, across: int) -> Values:
