@@ -78,7 +78,7 @@ class Agreement(NamedTuple):
     colour: float = 0.0
     """How alike the colours are there, 0 to 1, but for the light's."""
     detail: float = 0.0
-    """How little any part of the print differs more than the others do, 0 to 1; 1 where the view is not clear enough."""
+    """How little any part of the print differs more than the others, 0 to 1; 1 where the view is not clear enough."""
 
 
 def compare(photo: LocalFeatures, picture: LocalFeatures) -> Agreement:
