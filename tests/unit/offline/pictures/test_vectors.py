@@ -14,6 +14,7 @@ from offline.pictures.sources import Row
 from offline.pictures.vectors import Peers, embed, vectors_of
 from shiwu.chassis.errors import UnavailableError
 from shiwu.chassis.settings import ClientSettings
+from shiwu.vision.local_features import VERSION
 from shiwu.wire.fetching import FetchSettings
 from tests.unit.catalog_import import peers as small
 from tests.unit.catalog_import.conftest import Shop
@@ -93,7 +94,7 @@ async def test_without_the_embedder_nothing_is_known(shop: Shop, running: small.
 
 
 def test_what_is_known_with_features_of_another_release_is_made_again_on_postgresql() -> None:
-    key, known = Key("0" * 64, "shoes", "general@1"), Known(3, 2, "shoes", 0.5, b"\0\0\x80?", b"\2")
+    key, known = Key("0" * 64, "shoes", "general@1"), Known(3, 2, "shoes", 0.5, b"\0\0\x80?", VERSION)
     with running_postgres() as server, KnownVectors(server.create_database()) as vectors:
         vectors.add({})
         vectors.add({key: known._replace(local_features=b"\1")})
