@@ -123,12 +123,8 @@ def _judged(observation: Observation, source: str, ranker: Ranker, weight: float
         for neighbour, product in zip(observation.neighbours, observation.products, strict=True)
         if product != best
     )
-    signs = signs_of(
-        ranking,
-        observation.products,
-        similarity=similarity,
-        margin=similarity - next(others, similarity),
-    )
+    margin = similarity - next(others, similarity)
+    signs = signs_of(ranking, observation.products, similarity=similarity, margin=margin)
     right = observation.present and best == observation.product
     return Judged(source, observation.category, str(observation.product), signs, right, observation.present, weight)
 
