@@ -3,7 +3,7 @@
 An entry for each of the row's images, in their order: "SHA256 WIDTHxHEIGHT features:FEATURES MODEL VECTOR", and MODEL
 VECTOR again for each further version; the digest is the file's, the features are those of the crop as
 shiwu/vision/local_features.py packs them, the vector is little-endian float32, both in base64. The features may be left
-out; then none are known of the picture. Or "-": not prepared.
+out; then none are known of the picture, nor if another release has made them. Or "-": not prepared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.catalog.feed_records import FieldError, Record
-from shiwu.vision.local_features import unpack
+from shiwu.vision.local_features import gray_of, is_outdated, unpack
 from shiwu.wire.models import EmbeddingModel
 from shiwu.wire.vectors import to_vector
 
@@ -76,7 +76,9 @@ def _read(entry: str) -> Prepared:
 def _features(text: str) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
-        unpack(data)
+        if is_outdated(data):
+            return b""
+        gray_of(unpack(data))  # a damaged one would fail every scan that comes near
     except ValueError as error:
         raise FieldError(COLUMN, f"has features that are none: {error}") from error
     return data

@@ -92,12 +92,18 @@ def is_current(data: bytes) -> bool:
     return data[:1] == VERSION
 
 
+def is_outdated(data: bytes) -> bool:
+    """Whether bytes are of an earlier version of `pack`."""
+    return b"\0" < data[:1] < VERSION
+
+
 def unpack(data: bytes) -> LocalFeatures:
-    """The features of bytes that `pack` made. Raises ValueError for others."""
+    """The features of bytes that `pack` made. Raises ValueError for others; `gray_of` looks at the thumbnail."""
     after_colours = _HEAD + _COLOURS
     start = after_colours + int.from_bytes(data[3:_HEAD], "big")
     rows, rest = divmod(len(data) - start, _ROW)
-    if not is_current(data) or start > after_colours + _LARGEST_THUMBNAIL or not 0 <= rows <= MOST or rest:
+    is_sized = start <= after_colours + _LARGEST_THUMBNAIL and 0 <= rows <= MOST and not rest and all(data[1:3])
+    if not is_current(data) or not is_sized:
         msg = f"{len(data)} bytes that begin with {data[:1]!r} are no local features"
         raise ValueError(msg)
     colours = np.frombuffer(data[_HEAD:after_colours], np.uint8).reshape(CELLS, CELLS, 3)
@@ -109,6 +115,10 @@ def gray_of(features: LocalFeatures) -> NDArray[np.uint8]:
     """What is kept of the whole picture, in any size. Raises ValueError where that is damaged."""
     if not isinstance(features.gray, bytes):
         return features.gray
+    height, width, *_ = simplejpeg.decode_jpeg_header(features.gray)
+    if (height, width) != (THUMBNAIL, THUMBNAIL):  # a few bytes can claim gigabytes
+        msg = f"the thumbnail has {width} x {height} pixels; expected {THUMBNAIL} x {THUMBNAIL}"
+        raise ValueError(msg)
     return np.asarray(simplejpeg.decode_jpeg(features.gray, "GRAY"), np.uint8)[..., 0]
 
 

@@ -68,8 +68,9 @@ async def test_pictures_with_vectors_are_neither_read_nor_embedded(catalogue: Ca
     assert (again.images_indexed, again.images_unchanged) == (0, 1)
 
 
-async def test_features_may_be_left_out(catalogue: Catalogue, peers: Peers, shop: Shop):
-    assert (await imported(catalogue, feed(shop, [entry(features=b"")]))).images_indexed == 1
+@pytest.mark.parametrize("features", [b"", b"\1 of an earlier release"])
+async def test_features_may_be_left_out_or_outdated(catalogue: Catalogue, peers: Peers, shop: Shop, features: bytes):
+    assert (await imported(catalogue, feed(shop, [entry(features=features)]))).images_indexed == 1
     assert await catalogue.store.find_local_features([image_id("p0", "gone.jpg")]) == {}
     assert await consistent(catalogue, peers)
 
@@ -92,6 +93,7 @@ async def test_what_is_not_prepared_or_of_another_model_is_read_and_embedded(
         (["what"], "'what' is not understood; expected 'SHA256 WIDTHxHEIGHT features:FEATURES MODEL"),
         ([entry(features=b"some")], "has features that are none: 4 bytes that begin with b's'"),
         ([f"{DIGEST} 6x4 features:a=b general@1 AAAA"], "has features that are none"),
+        ([entry(features=FEATURES[:500] + bytes(len(FEATURES) - 500))], "has features that are none"),
         ([entry(digest="ab")], "is not understood"),
         ([entry(size="0x9")], "is not understood"),
         ([f"{DIGEST} 6x4 general@1 a=b"], "not base64"),

@@ -12,7 +12,7 @@ from evaluation.flat_shots import flat_shots
 from services.gateway.pictures import cropped
 from shiwu.vision.agreement import _matches, compare
 from shiwu.vision.decode import Limits, decode
-from shiwu.vision.local_features import SIDE, describe, pack, unpack
+from shiwu.vision.local_features import SIDE, LocalFeatures, describe, pack, unpack
 from tests.unit.vision.prints import printed, seen
 
 
@@ -113,3 +113,18 @@ def test_random_places_are_no_agreement() -> None:
     features = describe(printed(0))
     shuffled = np.random.default_rng(0).permutation(len(features.places))
     assert compare(features, features._replace(places=features.places[shuffled])).features < 12
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 255), st.integers(1, 255)), st.floats(0.0, 80.0))
+def test_whatever_a_feed_brings_is_compared(seed: int, size: tuple[int, int], spread: float) -> None:
+    """Places that lie anywhere, also all on a line or a point, of a picture of any size."""
+    rng = np.random.default_rng(seed)
+    descriptors = rng.integers(0, 256, (40, 128), dtype=np.uint8)
+    places = rng.integers(0, 192, (40, 2)) * rng.integers(0, 2, 2)
+    moved = np.clip(places + rng.normal(0.0, spread, places.shape), 0, 255).astype(np.uint8)
+    colours, gray = rng.integers(0, 256, (12, 12, 3), np.uint8), rng.integers(0, 256, (96, 96), np.uint8)
+    photo = LocalFeatures(moved, descriptors, (192, 150), colours, gray)
+    picture = unpack(pack(LocalFeatures(places.astype(np.uint8), descriptors, size, colours, gray)))
+    agreement = compare(photo, picture)
+    assert 0 <= agreement.features <= 40
+    assert all(0.0 <= each <= 1.0 for each in agreement[1:])

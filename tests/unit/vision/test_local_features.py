@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shiwu.vision.agreement import Agreement, compare
-from shiwu.vision.local_features import LARGEST, MOST, SIDE, VERSION, describe, gray_of, pack, unpack
+from shiwu.vision.local_features import LARGEST, MOST, SIDE, VERSION, describe, gray_of, is_outdated, pack, unpack
 from shiwu.vision.resize import shrunk
 from tests.unit.vision.prints import printed
 
@@ -62,3 +63,18 @@ def test_too_many_features_and_too_large_a_thumbnail_are_refused() -> None:
         unpack(head + bytes(HEAD - 3 + 130 * (MOST + 1)))
     with pytest.raises(ValueError, match="no local features"):
         unpack(head + (20_000).to_bytes(2, "big") + bytes(20_000 + HEAD - 5))
+
+
+@pytest.mark.parametrize("side", [95, 4000])
+def test_a_thumbnail_of_another_size_is_not_decoded(side: int) -> None:
+    jpeg = simplejpeg.encode_jpeg(np.zeros((side, side, 1), np.uint8), 1, "GRAY")
+    features = describe(printed(0))._replace(gray=jpeg)
+    with pytest.raises(ValueError, match=f"{side} x {side} pixels; expected 96 x 96"):
+        gray_of(features)
+
+
+def test_earlier_versions_are_outdated_and_later_ones_unknown() -> None:
+    first = VERSION[0]
+    outdated = [is_outdated(bytes([each])) for each in (0, 1, first - 1, first, first + 1)]
+    assert outdated == [False, True, True, False, False]
+    assert not is_outdated(b"")
