@@ -2,7 +2,7 @@
 
 An import is a row of the ledger. Whoever claims it holds a lease and keeps renewing it; if the process dies, the lease
 runs out and another process, or the same one restarted, goes on after the last batch that was committed. So nothing
-that was acknowledged is lost, and no two processes ever write for the same import: each write names its owner.
+that was acknowledged is lost, and no two workers ever write for the same import: each write names its owner.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ class Imports:
         self._store = store
         self._settings = settings
         self._tools = Tools(store, ingest, fetcher, settings, limits)
-        self._owner = f"catalog-{uuid4().hex}"
         self._work = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
         self._runs: dict[str, ImportRun] = {}
@@ -93,7 +92,9 @@ class Imports:
         """Begins to work: first on what was left unfinished, then on what comes. Call once, with a running loop."""
         for _ in range(self._settings.feeds_at_once):
             # An empty context: whatever is being served now has a deadline, and this work has none.
-            self._workers.append(asyncio.create_task(self._forever(), context=Context()))
+            # Each worker is an owner of its own: two with one name would both go on when a lease has run out.
+            owner = f"catalog-{uuid4().hex}"
+            self._workers.append(asyncio.create_task(self._forever(owner), context=Context()))
 
     async def cancel(self, operation_id: str) -> Operation:
         """Asks an import to stop after the batch at hand; what it has written stays. NotFoundError."""
@@ -117,13 +118,13 @@ class Imports:
             Feed(chosen, default_merchant).check(file)
         return chosen
 
-    async def _forever(self) -> None:
+    async def _forever(self, owner: str) -> None:
         while True:
             # Cleared first: what is added while the queue is being looked at must not be slept over.
             self._work.clear()
             try:
-                if operation := await self._store.claim_operation(self._owner, self._settings.lease_seconds):
-                    await self._run(operation)
+                if operation := await self._store.claim_operation(owner, self._settings.lease_seconds):
+                    await self._run(operation, owner)
                     continue
             except ServiceError as error:
                 _log.warning("cannot look for imports", error=str(error))
@@ -133,24 +134,25 @@ class Imports:
                 async with asyncio.timeout(self._settings.lease_seconds / 3):
                     await self._work.wait()
 
-    async def _run(self, operation: Operation) -> None:
+    async def _run(self, operation: Operation, owner: str) -> None:
         """Works on a claimed import until it is finished, cancelled, or taken away."""
         log = _log.bind(operation=operation.operation_id)
         log.info("importing", feed=operation.feed_uri, rows_done=operation.rows_done)
-        run = ImportRun(operation, self._owner, self._tools)
+        run = ImportRun(operation, owner, self._tools)
         self._runs[operation.operation_id] = run
         try:
             outcome = await run.work()
         except LeaseLostError:
-            log.warning("another process has taken the import over")
+            log.warning("another worker has taken the import over")
             return
         except asyncio.CancelledError:
-            await asyncio.shield(self._release(operation.operation_id))
+            await asyncio.shield(self._release(operation.operation_id, owner))
             raise
         finally:
-            del self._runs[operation.operation_id]
+            if self._runs.get(operation.operation_id) is run:  # not that of the worker which has taken it over
+                del self._runs[operation.operation_id]
         log.info("import ended", state=outcome.state, error=outcome.error)
 
-    async def _release(self, operation_id: str) -> None:
+    async def _release(self, operation_id: str, owner: str) -> None:
         with contextlib.suppress(ServiceError):  # the lease runs out by itself
-            await self._store.release_operation(operation_id, self._owner)
+            await self._store.release_operation(operation_id, owner)

@@ -44,9 +44,19 @@ async def peers() -> AsyncIterator[Peers]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> ImportSettings:
+def lease_seconds() -> float:
+    """Longer than any pause of the machine; tests that wait for a lease to run out have a shorter one."""
+    return 15.0
+
+
+@pytest.fixture
+def settings(tmp_path: Path, lease_seconds: float) -> ImportSettings:
     return ImportSettings(
-        roots=(tmp_path / "shop",), errors=tmp_path / "errors", batch_rows=4, lease_seconds=1.5, retry_seconds=0.2
+        roots=(tmp_path / "shop",),
+        errors=tmp_path / "errors",
+        batch_rows=4,
+        lease_seconds=lease_seconds,
+        retry_seconds=0.2,
     )
 
 

@@ -80,6 +80,7 @@ async def test_a_stopped_process_hands_its_import_over(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lease_seconds", [1.5])
 async def test_a_killed_process_loses_nothing_and_does_nothing_twice(
     catalogue: Catalogue, url: str, peers: Peers, settings: ImportSettings, shop: Shop, tmp_path: Path
 ):
@@ -130,6 +131,7 @@ async def test_two_processes_never_work_on_one_import(
     assert peers.embedder.switch.calls["Embed"] == 40
 
 
+@pytest.mark.parametrize("lease_seconds", [1.5])
 async def test_a_process_that_has_lost_its_lease_stops(
     catalogue: Catalogue, url: str, peers: Peers, settings, shop: Shop
 ):
@@ -145,6 +147,24 @@ async def test_a_process_that_has_lost_its_lease_stops(
     assert (await catalogue.store.get_operation(started.operation_id)).rows_done == stolen.rows_done
     operation = await ended(catalogue, started.operation_id)  # the thief's lease runs out, and the import goes on
     assert (operation.state, operation.products_written) == (State.SUCCEEDED, 40)
+
+
+async def test_a_worker_whose_lease_has_run_out_gives_way_to_its_neighbour(
+    catalogue: Catalogue, peers: Peers, shop: Shop
+):
+    """As after a pause of the whole process, when its other worker is the first to look for work."""
+    peers.embedder.switch.seconds = 0.2
+    started = await begun(catalogue, shop.simple(40), rows=4)
+    async with catalogue.store._database.write("expire") as connection:
+        await connection.execute(update(tables.operations).values(lease_until=datetime.now(UTC) - timedelta(seconds=1)))
+    second = await catalogue.imports.start(feed_uri=shop.simple(1, name="second.csv"))  # the idle worker wakes
+    assert (await ended(catalogue, started.operation_id)).state is State.SUCCEEDED
+    assert (await ended(catalogue, second.operation_id)).state is State.SUCCEEDED
+    async with asyncio.timeout(5):
+        await catalogue.imports.close()
+    # Only the batch in hand at the takeover may be embedded twice.
+    assert 40 <= peers.embedder.switch.calls["Embed"] <= 40 + 4
+    assert await consistent(catalogue, peers)
 
 
 async def test_work_does_not_inherit_the_deadline_of_the_call_that_began_it(
