@@ -86,7 +86,7 @@ async def test_calls_are_given_less_than_the_call_being_served_has_left(ask: Ask
         start = time.perf_counter()
         error = await failure(ask(channel, b"10"))
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert time.perf_counter() - start < 0.3 + 0.2
+        assert time.perf_counter() - start < 5
     [timeout] = given  # how much later gRPC ends the call is up to the machine's timers
     assert timeout is not None
     assert 0.2 < timeout <= 0.9 * 0.3

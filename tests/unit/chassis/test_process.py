@@ -46,7 +46,7 @@ def test_a_signal_ends_a_slow_start_at_once(load: str, number: int) -> None:
         start = time.perf_counter()
         process.terminate(number)
         assert process.wait() == 0
-        assert time.perf_counter() - start < 2.0
+        assert time.perf_counter() - start < 10.0  # of 60
     assert json.loads(process.log[-1])["event"] == "stopped while starting"
 
 

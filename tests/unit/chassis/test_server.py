@@ -54,7 +54,7 @@ async def test_draining_lets_calls_in_flight_finish_and_refuses_new_ones() -> No
         assert (await failure(channel.unary_unary(UNARY)(b"0"))).code() is grpc.StatusCode.UNAVAILABLE
         assert (await call).isdigit()
         await drained
-    assert time.perf_counter() - start < 2.0, "drained for longer than the call took"
+    assert time.perf_counter() - start < 4.0, "drained for longer than the call took"
 
 
 async def test_a_call_that_outlasts_the_drain_is_cut_off() -> None:

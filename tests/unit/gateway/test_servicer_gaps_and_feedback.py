@@ -74,9 +74,7 @@ class TestGaps:
                 await record(request, seconds=seconds)
 
             world.catalog.record_gap = slow
-            start = time.monotonic()
-            await mesh.stub.Scan(pb.ScanRequest(image=UNKNOWN))
-            assert time.monotonic() - start < 1.0
+            await mesh.stub.Scan(pb.ScanRequest(image=UNKNOWN), timeout=10.0)
             assert world.catalog.gaps == []
             release.set()
         assert len(world.catalog.gaps) == 1, "kept at shutdown"

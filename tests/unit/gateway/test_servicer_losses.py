@@ -51,8 +51,8 @@ class TestLosses:
         mesh.world.detector.delay = 30.0
         start = time.monotonic()
         centre = jpeg(photo((tile(3, 320), 40, 40), size=(400, 400)))
-        answer = await mesh.stub.Scan(pb.ScanRequest(image=centre), timeout=1.0)
-        assert time.monotonic() - start < 1.0
+        answer = await mesh.stub.Scan(pb.ScanRequest(image=centre), timeout=3.0)
+        assert time.monotonic() - start < 3.0
         assert [missing.part for missing in answer.missing] == ["detector"]
         assert answer.outcome == pb.OUTCOME_MATCHED
 

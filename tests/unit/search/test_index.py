@@ -115,19 +115,19 @@ async def test_all_records_are_checked_before_any_is_written() -> None:
 
 @pytest.mark.parametrize("state", ["down", "silent"])
 async def test_a_lost_shard_makes_the_answer_partial(state: str) -> None:
-    index, stores = mortal_index(search_seconds=0.2)
+    index, stores = mortal_index(search_seconds=1.0)
     await index.upsert(MODEL, RECORDS)
     stores["home"].state = state
     start = time.perf_counter()
     answers = {answer.shard: answer for answer in await index.search(MODEL, unit(0), top_k=3)}
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < 5
     assert isinstance(answers["home"].error, UnavailableError)
     assert answers["home"].hits == []
     assert len(answers["fashion"].hits) == len(answers["media"].hits) == 3
 
 
 async def test_a_lost_shard_costs_the_next_searches_no_time_and_comes_back() -> None:
-    index, stores = mortal_index(search_seconds=1.5, probe_seconds=0.05)
+    index, stores = mortal_index(search_seconds=4.0, probe_seconds=0.05)
     async with index.watching():
         await eventually(index.ready)
         await index.upsert(MODEL, RECORDS)
@@ -135,7 +135,7 @@ async def test_a_lost_shard_costs_the_next_searches_no_time_and_comes_back() -> 
         await index.search(MODEL, unit(0), top_k=3)
         start = time.perf_counter()
         answers = await index.search(MODEL, unit(0), top_k=3)
-        assert time.perf_counter() - start < 0.5
+        assert time.perf_counter() - start < 2
         assert [answer.error is None for answer in answers] == [True, False, True]
         assert await index.ready()
         stores["home"].state = "up"
