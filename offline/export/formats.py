@@ -14,6 +14,8 @@ from offline.export.gate import Precision
 from offline.export.pictures import Pictures
 from offline.export.runtimes import Released, Run
 from offline.export.to_tensorrt import EngineOptions
+from offline.training.release import file_sha256
+from shiwu.inference.manifest import FILE_NAME, write_manifest
 
 FORMATS: Final = ("onnx", "int8", "tensorrt", "ncnn")
 
@@ -96,6 +98,13 @@ def _engine(source: Part, options: EngineOptions) -> Part:
     return Part(f"engine of {source.name}", (file,), precision, (library,), make, run, settings)
 
 
+def _make_for_cpu(job: Job, folder: Path) -> None:
+    """With a manifest, so that a service can run it. By a name of its own, for its vectors are not quite the same."""
+    to_int8.for_cpu(job.out / _ONNX, folder / _INT8, job.pictures.calibration)
+    own = {"name": f"{job.manifest.name}-int8", "file": _INT8, "sha256": file_sha256(folder / _INT8)}
+    write_manifest(job.manifest.model_copy(update=own), folder)
+
+
 _EXACT: Final = Part(
     "onnx",
     (_ONNX,),
@@ -106,10 +115,10 @@ _EXACT: Final = Part(
 )
 _CPU: Final = Part(
     "int8",
-    (_INT8,),
+    (_INT8, FILE_NAME),
     "int8",
     ("onnxruntime",),
-    lambda job, folder: to_int8.for_cpu(job.out / _ONNX, folder / _INT8, job.pictures.calibration),
+    _make_for_cpu,
     runtimes.onnx_runtime,
 )
 _TENSORRT: Final = Part(

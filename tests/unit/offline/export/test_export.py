@@ -20,6 +20,9 @@ from offline.export.formats import Job, parts
 from offline.export.pictures import choose
 from offline.export.to_tensorrt import EngineOptions
 from offline.training.release import file_sha256
+from shiwu.inference.manifest import read_manifest
+from shiwu.inference.opening import open_model
+from shiwu.inference.options import RunnerOptions
 from tests.unit.offline.export import tiny
 
 _COUNTS = ["--pictures", "24", "--calibration", "20"]
@@ -58,6 +61,20 @@ def test_faithful_exports_are_kept_and_measured(release, tmp_path: Path, data: P
         assert entry["tools"]
         assert entry["gate"]["figures"] == rows[name]["gate"]
         assert all(entry["gate"]["figures"][key] >= least for key, least in entry["gate"]["limits"].items())
+
+
+@pytest.mark.parametrize("release", [tiny.embedder, tiny.detector])
+async def test_services_run_the_quantised_file_by_its_own_name(release, tmp_path: Path, data: Path) -> None:
+    released = release(tmp_path / "model")
+    assert run(tmp_path / "model", data, tmp_path / "out", "int8") == 0
+    manifest = read_manifest(tmp_path / "out")
+    assert (manifest.id, manifest.file) == ("tiny-int8@1", "model.int8.onnx")
+    assert manifest.preprocessing == released.preprocessing
+    runner = open_model(tmp_path / "out", RunnerOptions())  # which looks whether it is what the manifest promises
+    size = manifest.preprocessing.size
+    outputs = await runner.run({manifest.inputs[0].name: np.zeros((2, size, size, 3), np.uint8)})
+    assert all(len(output) == 2 for output in outputs.values())
+    await runner.close()
 
 
 def test_prints_a_table(model: Path, data: Path, tmp_path: Path, capsys) -> None:
