@@ -50,17 +50,17 @@ class SheddingGateway(GatewayServiceServicer):
 
 
 async def test_the_generator_keeps_its_rate_whatever_becomes_of_the_scans() -> None:
-    settings = ServerSettings(port=0, max_concurrent_rpcs=4)
+    settings = ServerSettings(port=0, max_concurrent_rpcs=10)
     add = partial(add_GatewayServiceServicer_to_server, SheddingGateway())
     async with running("shiwu.v1.GatewayService", add, settings) as port:
         with Generator(f"127.0.0.1:{port}", [b"photo", b"lossy"]) as generator:
-            below, above = await asyncio.to_thread(generator.opened, [(10, 1.0), (100, 1.0)])
+            below, above = await asyncio.to_thread(generator.opened, [(10, 1.0), (200, 1.0)])
             closed = await asyncio.to_thread(generator.closed, 2, 1.0)
-    assert (len(below.samples), len(above.samples)) == (10, 100)
+    assert (len(below.samples), len(above.samples)) == (10, 200)
     assert below.share("OK") == 1.0
     assert sum(sample.whole for sample in below.samples) == 5
     assert above.share("RESOURCE_EXHAUSTED") > 0.5
-    assert 5 <= len(closed.samples) <= 10
+    assert 2 <= len(closed.samples) <= 10
 
 
 async def test_a_client_that_was_refused_waits() -> None:
