@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,7 +75,15 @@ def _vectors(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
 def _categories(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:
     """The categories of products that the feed gives none."""
     vectors = work.made("vectors", part)
-    yield voted(vectors.filter(pc.equal(vectors["category"], "")), work.settings)
+    yield voted(vectors.filter(pc.equal(vectors["category"], "")), work.settings, partial(_listed, work))
+
+
+def _listed(work: Work[IndexOptions], products: set[str]) -> set[str]:
+    """Those of the products that the feed lists."""
+    listed: set[str] = set()
+    for part in work.parts("rows", ["product_id"]):
+        listed |= products.intersection(part["product_id"].to_pylist())
+    return listed
 
 
 def _verdicts(work: Work[IndexOptions], part: int) -> Iterator[pa.Table]:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import cv2
 import grpc
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from offline.indexing.voting import voted
 from offline.jobs.desk import JobDesk, parse_options
 from offline.jobs.engine import Engine
 from offline.jobs.folder import JobFolder
@@ -112,6 +115,10 @@ def test_a_feed_is_cleaned_indexed_and_found(mesh: DemoMesh, settings: JobSettin
     assert product(mesh, "shoe").category == "shoes"
     answer = mesh.scan(mesh.photo(CAMERA, seed=9))
     assert answer.styles[0].products[0].product.product_id == "cam"
+    vectors = pa.concat_tables([pq.ParquetFile(part).read() for part in folder.parts("vectors")])
+    shoes = vectors.filter(pc.equal(vectors["product_id"], "shoe"))
+    assert voted(shoes, settings, lambda near: near - {"cam"})["category"].to_pylist() == ["appliances"]
+    assert voted(shoes, settings, lambda near: near)["category"].to_pylist() == ["shoes"], "its own are mute"
     assert (folder.path / "report" / "noise.jpg").stat().st_size > 1000
 
     with ReviewQueue(settings.review) as queue:
