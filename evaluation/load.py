@@ -3,8 +3,8 @@
 python -m evaluation.load [--target HOST:PORT] [--clients N] [--rate N] [--seconds N] [--page FILE] [--prepare]
 
 The requests are written to build/load, for k6 and for ghz. Without --target a mesh with the demo's catalogue is
-started, and the open model asks it for half of what the clients of the closed one get through, so that the thresholds
-hold on any machine. Exits as k6 does: with an error if a threshold of tests/load/scan.js is crossed.
+started, and the open model asks it for half of what the clients of the closed one get through: within its capacity,
+which the thresholds are about. Exits as k6 does: with an error if a threshold of tests/load/scan.js is crossed.
 """
 
 from __future__ import annotations
