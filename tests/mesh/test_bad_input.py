@@ -141,8 +141,10 @@ def test_an_expired_deadline_is_told_as_one(demo: DemoMesh, basketball: Pillow.I
     assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-VECTOR = (np.eye(256, dtype="<f4")[0]).tobytes()
-MODEL = read_manifest(Path("models/embedder-lite0")).id
+EMBEDDER = read_manifest(Path("models/embedder-lite0"))
+DIMENSION = EMBEDDER.outputs[0].shape[1]
+VECTOR = (np.eye(DIMENSION, dtype="<f4")[0]).tobytes()
+MODEL = EMBEDDER.id
 
 
 def search_request(vector: bytes = VECTOR, model: str = MODEL, **fields: object) -> search_pb2.SearchRequest:
@@ -151,8 +153,8 @@ def search_request(vector: bytes = VECTOR, model: str = MODEL, **fields: object)
 
 WRONG_SEARCHES: dict[str, tuple[search_pb2.SearchRequest, str]] = {
     "too short": (search_request(VECTOR[:-4]), "vector"),
-    "NaN": (search_request(np.full(256, np.nan, "<f4").tobytes()), "vector"),
-    "zero norm": (search_request(bytes(1024)), "vector"),
+    "NaN": (search_request(np.full(DIMENSION, np.nan, "<f4").tobytes()), "vector"),
+    "zero norm": (search_request(bytes(4 * DIMENSION)), "vector"),
     "top_k 0": (search_request(top_k=0), "top_k"),
     "top_k a million": (search_request(top_k=10**6), "top_k"),
     "unknown category": (search_request(categories=["spaceships"]), "categories"),

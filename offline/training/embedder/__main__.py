@@ -10,28 +10,33 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import torch
+from onnx import numpy_helper
 
-from offline.training.backbone import imagenet_backbone
+from offline.training.backbone import Backbone, imagenet_backbone
 from offline.training.embedder.drawings import drawings
+from offline.training.embedder.ensemble import DIMENSION, Ensemble, fitted
 from offline.training.embedder.failures import draw_failures
-from offline.training.embedder.measure import EmbedImages, in_views, measure
-from offline.training.embedder.model import DIMENSION, Embedder, build
+from offline.training.embedder.measure import EmbedImages, in_views, measure, opaque, squares
+from offline.training.embedder.model import Embedder, build
 from offline.training.embedder.pictures import load_pictures
 from offline.training.embedder.pool import build_pool
 from offline.training.embedder.retrieval import Report, Vectors
 from offline.training.embedder.sources import STAMPS, sources
 from offline.training.embedder.split import DATASETS, Split, split_items
 from offline.training.embedder.train import Recipe, blended, train
-from offline.training.items import load_items
+from offline.training.items import Item, load_items
 from offline.training.release import fold_batch_norms, release_embedder
 from offline.training.speed import channels_last, keep_memory
 from shiwu.inference.manifest import Preprocessing, read_manifest
 
-VERSION = "3"
+VERSION = "4"
 TRAINING_SIZE = 192
-PREPROCESSING = Preprocessing(size=224, fit="letterbox", fill=127, margin=0.05, views=(1.0, 0.65))
+PREPROCESSING = Preprocessing(size=224, fit="letterbox", fill=127, margin=0.05, views=(1.0,))
+FITTED_ON = 500
+"""Training pictures of each set, at most, that the parts without labels are fitted to."""
 
 
 def main() -> None:
@@ -42,8 +47,8 @@ def main() -> None:
     split = split_items(load_items(options.data, DATASETS))
     if not options.measure_only:
         started = time.monotonic()
-        embedder = _trained(options, split)
-        difference = release(embedder, options.out)
+        trained = _trained(options, split) if options.trained is None else restored(options.trained)
+        difference = release(fit_ensemble(trained, split), options.out)
         print(f"trained in {(time.monotonic() - started) / 60:.1f} min; ONNX differs from torch by {difference:.1e}")
     embed, drawn = released(options.out), tuple(drawings(options.modules))
     report = measure(embed, split, drawn)
@@ -61,6 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/embedder"), help="view pool and checkpoint (resumed)")
     parser.add_argument("--stamps", type=Path, default=STAMPS, help="cut-outs of tuxpaint-stamps-default")
     parser.add_argument("--modules", type=Path, default=Path("node_modules"), help="npm packages of drawings")
+    parser.add_argument("--trained", type=Path, help="folder of a release whose trained part is taken as it is")
     parser.add_argument("--cycles", type=int, nargs="+", default=Recipe().cycles, help="steps of each")
     parser.add_argument("--workers", type=int, default=1, help="processes that make views")
     parser.add_argument("--share", type=float, default=1.0, help="of the trained weights, the rest ImageNet's")
@@ -83,10 +89,33 @@ def _trained(options: argparse.Namespace, split: Split) -> Embedder:
     return embedder
 
 
-def release(embedder: Embedder, out: Path) -> float:
-    """Writes ONNX file and manifest; returns how far ONNX Runtime is from torch."""
+def restored(directory: Path) -> Embedder:
+    """The trained part of a release. Raises ManifestError or RuntimeError where it is none of this network."""
+    embedder = build(Backbone())
     fold_batch_norms(embedder)
-    return release_embedder(embedder, "embedder-lite0", VERSION, PREPROCESSING, DIMENSION, out)
+    graph = onnx.load(directory / read_manifest(directory).file).graph
+    weights = {tensor.name.removeprefix("trained."): numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    wanted = embedder.state_dict().keys() & weights.keys()
+    embedder.load_state_dict({name: torch.from_numpy(weights[name].copy()) for name in wanted})
+    return embedder
+
+
+def fit_ensemble(trained: Embedder, split: Split) -> Ensemble:
+    """The embedder that is released, its parts without labels fitted to training pictures."""
+    seed = Recipe().seed
+    order = np.random.default_rng(seed).permutation(len(split.train))
+    by_set: dict[str, list[Item]] = {}
+    for item in (split.train[i] for i in order):
+        by_set.setdefault(item.dataset, []).append(item)
+    chosen = [item for name in sorted(by_set) for item in by_set[name][:FITTED_ON]]
+    pictures = squares([opaque(picture) for picture in load_pictures(chosen)], PREPROCESSING)
+    return fitted(trained, imagenet_backbone("lite2"), pictures, PREPROCESSING.fill, seed)
+
+
+def release(ensemble: Ensemble, out: Path) -> float:
+    """Writes ONNX file and manifest; returns how far ONNX Runtime is from torch."""
+    fold_batch_norms(ensemble)
+    return release_embedder(ensemble, "embedder-lite0", VERSION, PREPROCESSING, DIMENSION, out)
 
 
 def released(directory: Path) -> EmbedImages:

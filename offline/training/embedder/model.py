@@ -49,10 +49,16 @@ class Crown(nn.Module):
 
     def describe(self, c4: Tensor, c3: Tensor) -> Tensor:
         """Pooled features of the three levels, (b, 1432)."""
+        return self.attended(c4, c3)[0]
+
+    def attended(self, c4: Tensor, c3: Tensor) -> tuple[Tensor, Tensor]:
+        """What `describe` gives, and the attention map, (b, 1, s/32, s/32), 1 in all."""
         last = self.blocks(c4)
-        weights = self.attention(last).flatten(1).softmax(dim=1)[:, None]
+        places = self.attention(last)
+        weights = places.flatten(1).softmax(dim=1)[:, None]
         levels = [last, functional.avg_pool2d(c4, 2), c3]
-        return torch.cat([(level.flatten(2) * weights).sum(dim=2) for level in levels], dim=1)
+        pooled = torch.cat([(level.flatten(2) * weights).sum(dim=2) for level in levels], dim=1)
+        return pooled, weights.unflatten(2, places.shape[2:])
 
 
 class Embedder(nn.Module):

@@ -7,17 +7,13 @@ import numpy as np
 import torch
 
 from offline.training.backbone import Backbone
-from offline.training.embedder.__main__ import PREPROCESSING, released
-from offline.training.embedder.__main__ import release as release_embedder
-from offline.training.embedder.measure import squares
-from offline.training.embedder.model import DIMENSION, build
+from offline.training.embedder.model import build
 from offline.training.embedder.pictures import Picture
 from offline.training.embedder.pool import Pool, build_pool
 from offline.training.embedder.sampling import Batches
 from offline.training.embedder.sources import Group, Source
 from offline.training.embedder.train import Recipe, blended, train
 from offline.training.release import fold_batch_norms
-from shiwu.inference.manifest import read_manifest
 
 _SIZE = 64
 _RECIPE = Recipe(cycles=(1, 1), warmup=1, memory=64)
@@ -82,22 +78,6 @@ def test_training_resumes_where_it_was_cut(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(crown.state_dict().values(), again.state_dict().values(), strict=True))
     train(again, pool, dataclasses.replace(_RECIPE, cycles=(1,)), checkpoint)
     assert torch.load(checkpoint, weights_only=True)["step"] == 1
-
-
-def test_released_file_agrees_with_torch_for_any_batch(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    embedder = build(Backbone())
-    images = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
-    assert release_embedder(embedder, tmp_path) < 1e-4
-    manifest = read_manifest(tmp_path)
-    with torch.inference_mode():
-        views = [embedder(torch.from_numpy(squares(images, PREPROCESSING, share))) for share in (1.0, 0.65)]
-    expected = torch.nn.functional.normalize(views[0] + views[1], dim=1).numpy()
-    assert manifest.outputs[0].shape == ("batch", DIMENSION)
-    vectors = released(tmp_path)(list(images))
-    np.testing.assert_allclose(vectors, expected, atol=1e-4)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    np.testing.assert_allclose(released(tmp_path)(list(images[:1])), vectors[:1], atol=1e-5)
 
 
 def test_folding_batch_norms_changes_nothing() -> None:
