@@ -87,7 +87,7 @@ class ColourPart(nn.Module):
     def forward(self, x: Tensor, attention: Tensor) -> Tensor:
         lab, weights = self.colours(x, attention)
         histogram = (weights @ self.nearness(lab).softmax(dim=2)).squeeze(1)
-        return functional.normalize((histogram + 1e-6).sqrt() - self.usual, dim=1)
+        return functional.normalize((histogram.clamp(min=0) + 1e-6).sqrt() - self.usual, dim=1)
 
     def colours(self, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
         """The squares' colours in CIELAB, near enough, (b, n, 3), and how much each counts, (b, 1, n), 1 in all."""
@@ -96,7 +96,9 @@ class ColourPart(nn.Module):
         filled = functional.relu(1 - (255 * rgb - self._fill).abs().sum(dim=2))
         white = (-((lab - torch.tensor([100.0, 0.0, 0.0])) ** 2).sum(dim=2) / _WHITE_SPREAD).exp()
         looked_at = functional.interpolate(attention, scale_factor=32 // _CELL, mode="bilinear").flatten(2)
-        weights = looked_at * ((1 - filled) * (1 - white)).unsqueeze(1) + 1e-6 / looked_at.shape[2]
+        counted = functional.relu(1 - filled) * functional.relu(1 - white)
+        # All of a blank picture counts alike. A smaller number would be taken for none when the graph is exported.
+        weights = looked_at * counted.unsqueeze(1) + 1e-6
         return lab, weights / weights.sum(dim=2, keepdim=True)
 
     def fit(self, centres: Tensor) -> None:

@@ -84,5 +84,7 @@ def test_a_released_file_agrees_with_torch_for_any_batch(ensemble: Ensemble, tmp
     vectors = released(tmp_path)(list(images))
     np.testing.assert_allclose(vectors, expected, atol=1e-4)
     np.testing.assert_allclose(released(tmp_path)(list(images[:1])), vectors[:1], atol=1e-5)
+    blank = [np.full((80, 100, 3), shade, np.uint8) for shade in (0, FILL, 255)]
+    assert np.isfinite(released(tmp_path)(blank)).all()
     length = np.linalg.norm(vectors[:, :256], axis=1, keepdims=True)
     np.testing.assert_allclose(trained, vectors[:, :256] / length, atol=1e-4)
