@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 """(n, dimension), unit length."""
 
-EPS: Final = 0.2
+EPS: Final = 0.35
 """Cosine distance; fitted by evaluation.demand."""
 _BLOCK: Final = 1024
 
