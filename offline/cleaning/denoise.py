@@ -25,8 +25,8 @@ Verdict = Literal["kept", "other look", "won back", "noise", "unjudged"]
 
 
 class DenoiseRule(BaseModel):
-    """Thresholds are cosine distances, 0 to 2. They were chosen for the released embedder on one half of the styles that
-    it was not trained on, by the mean F1 of five kinds of pictures. docs/cleaning.md has the other half."""
+    """Thresholds are cosine distances, 0 to 2. They were chosen for the released embedder on one half of the styles
+    that it was not trained on, by the mean F1 of five kinds of pictures. docs/cleaning.md has the other half."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
