@@ -45,7 +45,7 @@ class MergeRule(BaseModel):
 
     thresholds: tuple[float, ...] = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07)
     """Of the mean of p_ij and p_ji, falling, each above 0 and at most 1."""
-    min_similarity: float = Field(0.7, ge=-1.0, le=1.0)
+    min_similarity: float = Field(0.6, ge=-1.0, le=1.0)
     """Cosine between the mean vectors of any two SKUs of a group."""
     folds: int = Field(5, ge=2)
     shrinkage: float = Field(0.2, gt=0.0, le=1.0)
