@@ -13,7 +13,7 @@ import time
 
 _NAP = 0.01
 STALL = 0.05
-"""Seconds beyond its nap after which a sleeping process counts as stopped: a third of what services keep back to answer in."""
+"""Seconds beyond its nap after which a process counts as stopped: a third of what services keep back to answer in."""
 
 
 class StallWatch:
