@@ -102,7 +102,7 @@ class MilvusStore:
                 index = await self._indexes.create(model, records[0].vector.size)
             for record in records:
                 check_dimension(index, record.vector)
-            rows = [to_row(record) for record in records]
+            rows = [to_row(record, copied=index.copied) for record in records]
             await self._connection.call(
                 "upsert",
                 lambda client, timeout: client.upsert(index.collection, rows, timeout=timeout),
@@ -143,7 +143,7 @@ class MilvusStore:
             if index is None:
                 return Page([], "")
             chosen = f"{schema.KEY} > {json.dumps(after, ensure_ascii=False)}"
-            fields = [schema.KEY, *_FACTS, schema.COPY]
+            fields = [schema.KEY, *_FACTS, schema.VECTOR]
             in_order = consistency.in_order(lite=self._shard.is_lite)
             rows = await self._query(index.collection, chosen, fields, limit=limit, **in_order)
             # Each log channel may have returned so many.
@@ -186,7 +186,7 @@ class MilvusStore:
     async def _search(
         self, index: ModelIndex, vector: Vector, *, limit: int, categories: Sequence[str], include_vectors: bool
     ) -> list[Hit]:
-        fields = [*_FACTS, schema.COPY] if include_vectors else _FACTS
+        fields = [*_FACTS, schema.VECTOR] if include_vectors else _FACTS
         parameters = {"metric_type": schema.METRIC, "params": {"ef": max(self._shard.index.ef, limit)}}
 
         async def ask(client: AsyncMilvusClient, timeout: float) -> Any:  # noqa: ASYNC109 (Milvus' own)
@@ -209,7 +209,7 @@ class MilvusStore:
             found = await self._hedge.call(
                 partial(connection.call, "search", ask), partial(second.call, "search_again", ask)
             )
-        return to_hits(found[0])
+        return to_hits(found[0], with_vectors=include_vectors)
 
     async def _flush(self, collection: str) -> None:
         await self._connection.call(

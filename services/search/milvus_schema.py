@@ -14,7 +14,7 @@ from shiwu.chassis.errors import InvalidInputError
 KEY = "image_id"
 VECTOR = "vector"
 COPY = "vector_base64"
-"""The vector once more, as text: Milvus 2.3 returns 100 texts for a quarter of the CPU time of 100 vectors."""
+"""The vector once more, as text, which collections of earlier releases have; see `ModelIndex.copied`."""
 METRIC = "IP"  # of unit vectors: the cosine
 SECONDS = 30.0
 """For one step of a definition: making and loading a collection takes a server 3 s."""
@@ -68,12 +68,13 @@ async def read(client: AsyncMilvusClient, seconds: float, shard: str) -> list[St
         if model is None:
             continue
         about = await client.describe_collection(collection, timeout=seconds)
-        (vector,) = (field for field in about["fields"] if field["name"] == VECTOR)
+        fields = {field["name"]: field for field in about["fields"]}
         aliases = list(await client.list_aliases(collection, timeout=seconds))
         state = (await client.get_load_state(collection, timeout=seconds))["state"]
         serving = alias_name(shard, split_model(model)[0]) in aliases
         retiring = _retiring(collection) in aliases
-        index = ModelIndex(model, collection, int(vector["params"]["dim"]), serving, retiring)
+        dimension = int(fields[VECTOR]["params"]["dim"])
+        index = ModelIndex(model, collection, dimension, serving, retiring, copied=COPY in fields)
         stored.append(Stored(index, ready=state.name == "Loaded"))
     served = {split_model(each.index.model)[0] for each in stored if each.index.serving}
     return [Stored(each.index, each.ready and split_model(each.index.model)[0] in served) for each in stored]
@@ -152,7 +153,6 @@ def _schema(client: MilvusClient, dimension: int) -> Any:
     schema.add_field("product_id", DataType.VARCHAR, max_length=_ID_BYTES)
     schema.add_field("style_id", DataType.VARCHAR, max_length=_ID_BYTES)
     schema.add_field("category", DataType.VARCHAR, max_length=64)
-    schema.add_field(COPY, DataType.VARCHAR, max_length=4 * (dimension * 4 // 3 + 1))
     schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=dimension)
     return schema
 

@@ -60,6 +60,8 @@ class ModelIndex:
     """Searches for this model are answered from here; at most one version of each model is served."""
     retiring: bool = False
     """Served before, and still searched by those who ask for it, until it is dropped."""
+    copied: bool = False
+    """Whether a row must have its vector twice, since the index was made by an earlier release that read the second."""
 
     @property
     def searchable(self) -> bool:

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from offline.training.backbone import LAST_CHANNELS, Backbone, normalise
-from offline.training.embedder.model import DIMENSION as TRAINED_DIMENSION
-from offline.training.embedder.model import Embedder, start_as_pca
+from offline.training.embedder.model import TRAINED_DIMENSION, Embedder, start_as_pca
 
 IMAGENET_DIMENSION: Final = 160
 COLOURS: Final = 96

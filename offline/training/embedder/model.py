@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from offline.training.backbone import LAST_CHANNELS, PYRAMID_CHANNELS, Backbone, normalise
 
-DIMENSION = 256
+TRAINED_DIMENSION = 256
 FROZEN_BLOCKS = 11
 """The stem and these blocks keep ImageNet's weights: few pictures cannot teach edges and textures better."""
 
@@ -42,7 +42,7 @@ class Crown(nn.Module):
         self.blocks = nn.Sequential(*backbone.blocks[FROZEN_BLOCKS:], backbone.head)
         self.attention = nn.Conv2d(LAST_CHANNELS, 1, 1)
         nn.init.zeros_(self.attention.weight)
-        self.projection = nn.Linear(DESCRIPTOR, DIMENSION)
+        self.projection = nn.Linear(DESCRIPTOR, TRAINED_DIMENSION)
 
     def forward(self, c4: Tensor, c3: Tensor) -> Tensor:
         return functional.normalize(self.projection(self.describe(c4, c3)), dim=1)

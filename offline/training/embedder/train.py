@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from offline.training.embedder.losses import Memory, Proxies, Recall, contrast, structure
-from offline.training.embedder.model import DESCRIPTOR, DIMENSION, Crown, start_as_pca
+from offline.training.embedder.model import DESCRIPTOR, TRAINED_DIMENSION, Crown, start_as_pca
 from offline.training.embedder.pool import Pool
 from offline.training.embedder.sampling import Batches
 from offline.training.speed import channels_last
@@ -59,10 +59,11 @@ class _Task(nn.Module):
     def __init__(self, crown: Crown, pool: Pool, recipe: Recipe) -> None:
         super().__init__()
         self._recipe = recipe
-        self._products, self._styles = Memory(recipe.memory, DIMENSION), Memory(recipe.memory, DIMENSION)
+        self._products = Memory(recipe.memory, TRAINED_DIMENSION)
+        self._styles = Memory(recipe.memory, TRAINED_DIMENSION)
         self.crown = crown
-        self.proxies = Proxies(int(pool.product.max()) + 1, DIMENSION, scale=24.0, margin=0.15)
-        self.recall = Recall(DIMENSION, DESCRIPTOR)
+        self.proxies = Proxies(int(pool.product.max()) + 1, TRAINED_DIMENSION, scale=24.0, margin=0.15)
+        self.recall = Recall(TRAINED_DIMENSION, DESCRIPTOR)
 
     def loss(self, vectors: Tensor, products: Tensor, styles: Tensor, known: Tensor) -> Tensor:
         """Of a batch: vectors (n, d) of the crown, labels (n,), standardised descriptors (n, 1432)."""
