@@ -93,13 +93,18 @@ class LocalEmbedder:
         self.manifest = manifest
         self._embedder = Embedder(manifest, open_model(directory))
         how = manifest.preprocessing
-        self.model = EmbedderModel(manifest.id, manifest.dimension, frozenset(), how.margin, how.wanted_side)
+        self.model = EmbedderModel(manifest.id, manifest.dimension, frozenset(), how.margin, how.wanted_side())
+        self.gallery_side = how.wanted_side(gallery=True)
 
     async def models(self, *, seconds: float) -> Sequence[EmbedderModel]:
         return [self.model]
 
     async def embed(self, crops: Sequence[Image], model: EmbedderModel, *, seconds: float) -> Sequence[Vector]:
         return list(await self._embedder.embed([self._embedder.views(crop) for crop in crops]))
+
+    async def embed_stock(self, crops: Sequence[Image]) -> Sequence[Vector]:
+        """Vectors of merchants' pictures for a gallery."""
+        return list(await self._embedder.embed([self._embedder.views(crop, gallery=True) for crop in crops]))
 
 
 @dataclass(frozen=True)
@@ -173,10 +178,10 @@ class Stages:
         picture = stocking.from_file(data, Limits())
         detection = await self.detector.detect(shrunk(picture.photo.pixels, _DETECTOR_SIZE), seconds=60)
         objects = [FoundObject(each.box, each.score, each.categories[0][0]) for each in detection.objects]
-        how = self.embedder.model
-        model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, how.input_size, how.dimension)
+        how, side = self.embedder.model, self.embedder.gallery_side
+        model = EmbeddingModel(how.id, tuple(how.categories), how.crop_margin, side, how.dimension)
         crop = stocking.crop_for(picture, stocking.main_product(objects, category or ""), model)
-        [vector] = await self.embedder.embed([crop], how, seconds=60)
+        [vector] = await self.embedder.embed_stock([crop])
         return Stocked(vector, unpack(pack(describe(crop))))
 
 

@@ -175,7 +175,7 @@ async def _bytes(server: TritonServer, manifest: Manifest, inputs: Tensors) -> d
     given = InferInput("image", image.shape, "UINT8").set_data_from_numpy(image)
     async with InferenceServerClient(server.address) as client:
         answer: InferResult = await client.infer(manifest.name, [given], model_version=manifest.version)
-    side = manifest.preprocessing.wanted_side
+    side = manifest.preprocessing.wanted_side()
     return {
         "squares, as sent": image.nbytes,
         "squares, normalised by the service": image.nbytes * 4,

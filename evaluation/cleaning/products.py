@@ -138,9 +138,7 @@ async def _embed(pictures: Sequence[Shown], embedder: LocalEmbedder) -> NDArray[
     vectors = []
     for start in tqdm(range(0, len(pictures), _BATCH), "embedding"):
         batch = [pixels_of(each) for each in pictures[start : start + _BATCH]]
-        vectors.append(
-            [await embedder.embed(list(way), embedder.model, seconds=60) for way in zip(*batch, strict=True)]
-        )
+        vectors.append([await embedder.embed_stock(list(way)) for way in zip(*batch, strict=True)])
     return np.concatenate([np.asarray(each, np.float32) for each in vectors], axis=1)
 
 

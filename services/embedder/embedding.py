@@ -38,14 +38,15 @@ class Embedder:
         vectors = np.concatenate(parts)
         return self._unit(vectors.reshape(len(crops), -1, vectors.shape[1]).mean(axis=1))
 
-    def views(self, crop: Image) -> list[Image]:
+    def views(self, crop: Image, *, gallery: bool = False) -> list[Image]:
         """The parts of a crop, (h, w, 3), that are embedded, as the squares that the model reads.
 
         The mean over a thing and its middle tells products apart better than the whole alone: the middle is free of
-        background and shows detail at twice the size.
+        background and shows detail at a larger size.
         """
         how = self.manifest.preprocessing
-        return [fit(middle(crop, share), how.size, how.fit, how.fill)[0] for share in how.views]
+        shares = how.views_of(gallery=gallery)
+        return [fit(middle(crop, share), how.size, how.fit, how.fill)[0] for share in shares]
 
     async def ready(self) -> bool:
         """Whether the model would answer."""

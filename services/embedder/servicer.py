@@ -57,9 +57,9 @@ class EmbedderService(EmbedderServiceServicer):
             raise InvalidInputError(msg, field="images")
         # A stretched picture needs enough pixels on its shorter side, too; twice as many on the longer mostly do.
         how = embedder.manifest.preprocessing
-        enough = how.wanted_side * (2 if how.fit == "stretch" else 1)
+        enough = how.wanted_side(gallery=request.gallery) * (2 if how.fit == "stretch" else 1)
         return [
-            embedder.views(to_photo(image, f"images[{i}]", self._limits, enough).pixels)
+            embedder.views(to_photo(image, f"images[{i}]", self._limits, enough).pixels, gallery=request.gallery)
             for i, image in enumerate(request.images)
         ]
 
@@ -71,5 +71,6 @@ def _message(embedder: Embedder) -> pb.EmbedderModel:
         dimension=manifest.dimension,
         categories=manifest.categories,
         crop_margin=manifest.preprocessing.margin,
-        input_size=manifest.preprocessing.wanted_side,
+        input_size=manifest.preprocessing.wanted_side(),
+        gallery_input_size=manifest.preprocessing.wanted_side(gallery=True),
     )

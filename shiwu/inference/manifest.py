@@ -49,10 +49,16 @@ class Preprocessing(Frozen):
     """An embedder's only: the parts of a crop that are embedded, each the middle with this share of its sides. The
     crop's vector is their mean."""
 
-    @property
-    def wanted_side(self) -> int:
+    gallery_views: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = ()
+    """The same of a merchant's picture, which is embedded once and searched for often; empty: as any other."""
+
+    def views_of(self, *, gallery: bool) -> tuple[float, ...]:
+        """The parts that are embedded of a crop, or of a merchant's picture for a gallery."""
+        return (self.gallery_views if gallery else ()) or self.views
+
+    def wanted_side(self, *, gallery: bool = False) -> int:
         """Longer side of a crop, pixels, from which on more would add nothing: the smallest part fills the square."""
-        return math.ceil(self.size / min(self.views))
+        return math.ceil(self.size / min(self.views_of(gallery=gallery)))
 
 
 class _Manifest(Frozen):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shiwu.v1 import vision_pb2 as shiwu_dot_v1_dot_vision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shiwu/v1/embedder.proto\x12\x08shiwu.v1\x1a\x15shiwu/v1/vision.proto\">\n\x0c\x45mbedRequest\x12\x1f\n\x06images\x18\x01 \x03(\x0b\x32\x0f.shiwu.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\"G\n\rEmbedResponse\x12\'\n\nembeddings\x18\x01 \x03(\x0b\x32\x13.shiwu.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t\"\x1b\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\"\x13\n\x11ListModelsRequest\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.shiwu.v1.EmbedderModel\"n\n\rEmbedderModel\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\x05\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x13\n\x0b\x63rop_margin\x18\x04 \x01(\x02\x12\x12\n\ninput_size\x18\x05 \x01(\x05\x32\x94\x01\n\x0f\x45mbedderService\x12\x38\n\x05\x45mbed\x12\x16.shiwu.v1.EmbedRequest\x1a\x17.shiwu.v1.EmbedResponse\x12G\n\nListModels\x12\x1b.shiwu.v1.ListModelsRequest\x1a\x1c.shiwu.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shiwu/v1/embedder.proto\x12\x08shiwu.v1\x1a\x15shiwu/v1/vision.proto\"O\n\x0c\x45mbedRequest\x12\x1f\n\x06images\x18\x01 \x03(\x0b\x32\x0f.shiwu.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07gallery\x18\x03 \x01(\x08\"G\n\rEmbedResponse\x12\'\n\nembeddings\x18\x01 \x03(\x0b\x32\x13.shiwu.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t\"\x1b\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\"\x13\n\x11ListModelsRequest\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.shiwu.v1.EmbedderModel\"\x8a\x01\n\rEmbedderModel\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\x05\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x13\n\x0b\x63rop_margin\x18\x04 \x01(\x02\x12\x12\n\ninput_size\x18\x05 \x01(\x05\x12\x1a\n\x12gallery_input_size\x18\x06 \x01(\x05\x32\x94\x01\n\x0f\x45mbedderService\x12\x38\n\x05\x45mbed\x12\x16.shiwu.v1.EmbedRequest\x1a\x17.shiwu.v1.EmbedResponse\x12G\n\nListModels\x12\x1b.shiwu.v1.ListModelsRequest\x1a\x1c.shiwu.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,17 +33,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shiwu.v1.embedder_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EMBEDREQUEST']._serialized_start=60
-  _globals['_EMBEDREQUEST']._serialized_end=122
-  _globals['_EMBEDRESPONSE']._serialized_start=124
-  _globals['_EMBEDRESPONSE']._serialized_end=195
-  _globals['_EMBEDDING']._serialized_start=197
-  _globals['_EMBEDDING']._serialized_end=224
-  _globals['_LISTMODELSREQUEST']._serialized_start=226
-  _globals['_LISTMODELSREQUEST']._serialized_end=245
-  _globals['_LISTMODELSRESPONSE']._serialized_start=247
-  _globals['_LISTMODELSRESPONSE']._serialized_end=308
-  _globals['_EMBEDDERMODEL']._serialized_start=310
-  _globals['_EMBEDDERMODEL']._serialized_end=420
-  _globals['_EMBEDDERSERVICE']._serialized_start=423
-  _globals['_EMBEDDERSERVICE']._serialized_end=571
+  _globals['_EMBEDREQUEST']._serialized_end=139
+  _globals['_EMBEDRESPONSE']._serialized_start=141
+  _globals['_EMBEDRESPONSE']._serialized_end=212
+  _globals['_EMBEDDING']._serialized_start=214
+  _globals['_EMBEDDING']._serialized_end=241
+  _globals['_LISTMODELSREQUEST']._serialized_start=243
+  _globals['_LISTMODELSREQUEST']._serialized_end=262
+  _globals['_LISTMODELSRESPONSE']._serialized_start=264
+  _globals['_LISTMODELSRESPONSE']._serialized_end=325
+  _globals['_EMBEDDERMODEL']._serialized_start=328
+  _globals['_EMBEDDERMODEL']._serialized_end=466
+  _globals['_EMBEDDERSERVICE']._serialized_start=469
+  _globals['_EMBEDDERSERVICE']._serialized_end=617
 # @@protoc_insertion_point(module_scope)

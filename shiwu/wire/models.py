@@ -45,7 +45,7 @@ class EmbeddingModel:
     crop_margin: float
     """How far a crop reaches beyond its box on each side, as a share of the box's side."""
     input_size: int
-    """Longer side of a crop, pixels, that it makes use of."""
+    """Longer side of a merchant's picture's crop, pixels, that it makes use of."""
     dimension: int
     """Numbers in a vector."""
 
@@ -106,16 +106,22 @@ class GrpcEmbedder:
             msg = "embedder: has no models"
             raise UnavailableError(msg)
         return [
-            EmbeddingModel(item.model, tuple(item.categories), item.crop_margin, item.input_size, item.dimension)
+            EmbeddingModel(
+                item.model,
+                tuple(item.categories),
+                item.crop_margin,
+                item.gallery_input_size or item.input_size,
+                item.dimension,
+            )
             for item in response.models
         ]
 
     async def embed(self, crops: Sequence[Image], model: str) -> list[bytes]:
-        """A vector for each RGB crop, little-endian float32.
+        """A vector for each RGB crop of a merchant's picture, little-endian float32.
 
         Raises UnavailableError, OverloadedError, DeadlineError; NotFoundError if there is no such model (any more).
         """
-        request = embedder_pb2.EmbedRequest(images=[raw_image(crop) for crop in crops], model=model)
+        request = embedder_pb2.EmbedRequest(images=[raw_image(crop) for crop in crops], model=model, gallery=True)
         with foreign_errors("embedder"):
             response = await self._stub.Embed(request, timeout=_TIMEOUT)
         if len(response.embeddings) != len(crops) or response.model != model:

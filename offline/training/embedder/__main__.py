@@ -19,7 +19,7 @@ from offline.training.backbone import Backbone, imagenet_backbone
 from offline.training.embedder.drawings import drawings
 from offline.training.embedder.ensemble import DIMENSION, Ensemble, fitted
 from offline.training.embedder.failures import draw_failures
-from offline.training.embedder.measure import EmbedImages, in_views, measure, opaque, squares
+from offline.training.embedder.measure import Embedders, measure, opaque, squares, with_views
 from offline.training.embedder.model import Embedder, build
 from offline.training.embedder.pictures import load_pictures
 from offline.training.embedder.pool import build_pool
@@ -32,9 +32,9 @@ from offline.training.release import fold_batch_norms, release_embedder
 from offline.training.speed import channels_last, keep_memory
 from shiwu.inference.manifest import Preprocessing, read_manifest
 
-VERSION = "4"
+VERSION = "5"
 TRAINING_SIZE = 192
-PREPROCESSING = Preprocessing(size=224, fit="letterbox", fill=127, margin=0.05, views=(1.0,))
+PREPROCESSING = Preprocessing(size=224, fit="letterbox", fill=127, margin=0.05, views=(1.0,), gallery_views=(1.0, 0.8))
 FITTED_ON = 500
 """Training pictures of each set, at most, that the parts without labels are fitted to."""
 
@@ -118,7 +118,7 @@ def release(ensemble: Ensemble, out: Path) -> float:
     return release_embedder(ensemble, "embedder-lite0", VERSION, PREPROCESSING, DIMENSION, out)
 
 
-def released(directory: Path) -> EmbedImages:
+def released(directory: Path) -> Embedders:
     """The released model with its views, on one CPU thread. Raises ManifestError where its manifest does not fit."""
     manifest = read_manifest(directory)
     options = onnxruntime.SessionOptions()
@@ -128,7 +128,7 @@ def released(directory: Path) -> EmbedImages:
     def run(images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Vectors:
         return np.asarray(session.run(None, {"image": images})[0], np.float32)
 
-    return in_views(run, manifest.preprocessing)
+    return with_views(run, manifest.preprocessing)
 
 
 def table(report: dict[str, Report]) -> str:

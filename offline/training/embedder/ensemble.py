@@ -25,8 +25,11 @@ COLOURS: Final = 96
 DIMENSION: Final = TRAINED_DIMENSION + IMAGENET_DIMENSION + COLOURS
 
 IMAGENET_WEIGHT: Final = 0.7
-COLOUR_WEIGHT: Final = 0.5
+COLOUR_WEIGHT: Final = 0.55
 """Lengths of these parts beside the trained one's 1. More of the first costs colourways, more of the second styles."""
+WHITENING: Final = 0.3
+"""How far the trained part's directions are made alike, 0 to 1: what products that training knew differ in most is not
+what others differ in (Jegou & Chum, Negative evidences and co-occurences in image retrieval, ECCV 2012)."""
 
 _CELL: Final = 4
 """Pixels of a square that has one colour, across and down."""
@@ -113,19 +116,24 @@ class Ensemble(nn.Module):
     def __init__(self, trained: Embedder, backbone: Backbone, fill: int) -> None:
         super().__init__()
         self.trained = trained
+        self.whitening = nn.Linear(TRAINED_DIMENSION, TRAINED_DIMENSION)
         self.imagenet = ImageNetPart(backbone)
         self.colour = ColourPart(fill)
 
     def forward(self, image: Tensor) -> Tensor:
         x = normalise(image)
-        c4, c3 = self.trained.trunk(x)
-        descriptor, attention = self.trained.crown.attended(c4, c3)
+        learnt, attention = self.learnt(x)
         parts = [
-            functional.normalize(self.trained.crown.projection(descriptor), dim=1),
+            functional.normalize(self.whitening(learnt), dim=1),
             IMAGENET_WEIGHT * self.imagenet(x),
             COLOUR_WEIGHT * self.colour(x, attention),
         ]
         return functional.normalize(torch.cat(parts, dim=1), dim=1)
+
+    def learnt(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit vectors as training left them, (b, 256), and the attention map, (b, 1, s/32, s/32)."""
+        descriptor, attention = self.trained.crown.attended(*self.trained.trunk(x))
+        return functional.normalize(self.trained.crown.projection(descriptor), dim=1), attention
 
 
 def fitted(trained: Embedder, backbone: Backbone, squares: Squares, fill: int, seed: int) -> Ensemble:
@@ -133,10 +141,12 @@ def fitted(trained: Embedder, backbone: Backbone, squares: Squares, fill: int, s
     ensemble = Ensemble(trained, backbone, fill).eval()
     with torch.inference_mode():
         descriptors = torch.cat([ensemble.imagenet.describe(x) for x in _batches(squares)])
+        learnt = torch.cat([ensemble.learnt(x)[0] for x in _batches(squares)])
     start_as_pca(ensemble.imagenet.projection, descriptors.clone())
+    start_as_pca(ensemble.whitening, learnt.clone(), WHITENING)
     with torch.inference_mode():
         ensemble.colour.fit(_centres(ensemble, squares, seed))
-        histograms = [ensemble.colour(x, _attention(trained, x)) for x in _batches(squares)]
+        histograms = [ensemble.colour(x, ensemble.learnt(x)[1]) for x in _batches(squares)]
         ensemble.colour.usual.copy_(torch.cat(histograms).mean(dim=0))
     return ensemble
 
@@ -146,18 +156,13 @@ def _centres(ensemble: Ensemble, squares: Squares, seed: int) -> Tensor:
     rng = np.random.default_rng(seed)
     samples: list[NDArray[np.float32]] = []
     for x in _batches(squares):
-        for lab, weights in zip(*ensemble.colour.colours(x, _attention(ensemble.trained, x)), strict=True):
+        for lab, weights in zip(*ensemble.colour.colours(x, ensemble.learnt(x)[1]), strict=True):
             share = weights[0].double().numpy()
             samples.append(lab.numpy()[rng.choice(len(share), _SAMPLES, p=share / share.sum())])
     cv2.setRNGSeed(seed)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-3)
     found = cv2.kmeans(np.concatenate(samples), COLOURS, np.empty(0), criteria, 1, cv2.KMEANS_PP_CENTERS)[2]
     return torch.from_numpy(np.asarray(found, np.float32))
-
-
-def _attention(trained: Embedder, x: Tensor) -> Tensor:
-    attention: Tensor = trained.crown.attended(*trained.trunk(x))[1]
-    return attention
 
 
 def _batches(squares: Squares) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from offline.training.embedder import covers
 from offline.training.embedder.drawings import Drawing
-from offline.training.embedder.measure import EmbedImages, emoji_sides
+from offline.training.embedder.measure import Embedders, emoji_sides
 from offline.training.embedder.pictures import Picture
 from offline.training.embedder.views import phone_view
 from shiwu.vision.resize import Image, fit
@@ -24,7 +24,7 @@ _SEED: Final = 4711
 _WHITE: Final = 255
 
 
-def draw_failures(embed: EmbedImages, drawn: Iterable[Drawing], path: Path) -> int:
+def draw_failures(embed: Embedders, drawn: Iterable[Drawing], path: Path) -> int:
     """Writes a sheet of the surest mistakes on objects that were never trained on; how many mistakes there were.
 
     Left, covers seen by a simulated phone among their siblings; right, drawings of one style sought among another's.
@@ -41,11 +41,11 @@ def draw_failures(embed: EmbedImages, drawn: Iterable[Drawing], path: Path) -> i
     return sum(map(len, wrong))
 
 
-def _mistakes(embed: EmbedImages, queries: Sequence[Image], gallery: Sequence[Image]) -> list[list[Image]]:
+def _mistakes(embed: Embedders, queries: Sequence[Image], gallery: Sequence[Image]) -> list[list[Image]]:
     """Query, answer and truth of every wrong answer, the surest first; gallery[i] is what queries[i] shows."""
     if not queries:
         return []
-    similarity = embed(queries) @ embed(gallery).T
+    similarity = embed.photos(queries) @ embed.gallery(gallery).T
     answered = similarity.argmax(axis=1)
     margin = similarity.max(axis=1) - similarity.diagonal()
     order = [i for i in np.argsort(-margin) if answered[i] != i]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,23 +33,30 @@ def squares(
     return np.stack([fit(middle(image, share), how.size, how.fit, how.fill)[0] for image in images])
 
 
-def in_views(
+class Embedders(NamedTuple):
+    """How pictures are embedded: a photo that is searched for, and a merchant's picture in the gallery."""
+
+    photos: EmbedImages
+    gallery: EmbedImages
+
+
+def with_views(
     run: Callable[[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]], Vectors], how: Preprocessing
-) -> EmbedImages:
-    """An EmbedImages from a model that reads prepared squares: the mean over the views that its manifest names."""
+) -> Embedders:
+    """The embedders of a model that reads prepared squares: the mean over the views that its manifest names."""
 
     def view(images: Sequence[Image], share: float) -> Vectors:
         parts = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
         return np.concatenate([run(squares(part, how, share)) for part in parts])
 
-    def embed(images: Sequence[Image]) -> Vectors:
-        total = np.sum([view(images, share) for share in how.views], axis=0)
+    def embed(images: Sequence[Image], *, gallery: bool) -> Vectors:
+        total = np.sum([view(images, share) for share in how.views_of(gallery=gallery)], axis=0)
         return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
 
-    return embed
+    return Embedders(partial(embed, gallery=False), partial(embed, gallery=True))
 
 
-def measure(embed: EmbedImages, split: Split, drawn: Iterable[Drawing] = ()) -> dict[str, Report]:
+def measure(embed: Embedders, split: Split, drawn: Iterable[Drawing] = ()) -> dict[str, Report]:
     """Every measurement by name.
 
     grocery: photos against shop pictures, the whole photo, its centre (60 % of each side, much like a detector's
@@ -56,20 +65,20 @@ def measure(embed: EmbedImages, split: Split, drawn: Iterable[Drawing] = ()) -> 
     return {**_grocery(embed, split), **_magento(embed, split), **_ycb(embed, split), **_emoji(embed, drawn)}
 
 
-def _grocery(embed: EmbedImages, split: Split) -> dict[str, Report]:
+def _grocery(embed: Embedders, split: Split) -> dict[str, Report]:
     everything = (*split.train, *split.validation, *split.held_out)
     iconic = [i for i in everything if i.dataset == "grocery" and i.role == "merchant"]
-    gallery = embed(_images(iconic))
+    gallery = embed.gallery(_images(iconic))
     labels = _products(iconic)
     held = np.isin(labels, _products([i for i in split.held_out if i.dataset == "grocery"]))
     photos = [i for i in split.held_out if i.dataset == "grocery" and i.role == "photo"]
     images = _images(photos)
     products = _products(photos)
-    crops = embed([centre(image) for image in images])
-    whole = embed(images)
-    turned = embed([np.ascontiguousarray(np.rot90(centre(image))) for image in images])
+    crops = embed.photos([centre(image) for image in images])
+    whole = embed.photos(images)
+    turned = embed.photos([np.ascontiguousarray(np.rot90(centre(image))) for image in images])
     seen = [i for i in split.validation if i.dataset == "grocery"]
-    seen_crops = embed([centre(image) for image in _images(seen)])
+    seen_crops = embed.photos([centre(image) for image in _images(seen)])
     return {
         "grocery held-out, whole photo": retrieve(whole, products, gallery[held], labels[held]),
         "grocery held-out, centre crop": retrieve(crops, products, gallery[held], labels[held]),
@@ -80,31 +89,32 @@ def _grocery(embed: EmbedImages, split: Split) -> dict[str, Report]:
     }
 
 
-def _magento(embed: EmbedImages, split: Split) -> dict[str, Report]:
+def _magento(embed: Embedders, split: Split) -> dict[str, Report]:
     held = [i for i in split.held_out if i.dataset == "magento"]
     everything = held + [i for i in split.train if i.dataset == "magento"]
-    vectors = embed(_images(everything))
-    own, products, styles = vectors[: len(held)], _products(everything), _styles(everything)
-    of_held = np.arange(len(everything)) < len(held)
+    images, own = _images(everything), slice(len(held))
+    queries, gallery = embed.photos(images), embed.gallery(images)
+    products, styles = _products(everything), _styles(everything)
     return {
-        "magento held-out, colourway": leave_one_out(own, products[of_held]),
-        "magento held-out, style": leave_one_out(own, styles[of_held]),
-        "magento all, colourway": leave_one_out(vectors, products),
-        "magento all, style": leave_one_out(vectors, styles),
+        "magento held-out, colourway": leave_one_out(queries[own], products[own], gallery[own]),
+        "magento held-out, style": leave_one_out(queries[own], styles[own], gallery[own]),
+        "magento all, colourway": leave_one_out(queries, products, gallery),
+        "magento all, style": leave_one_out(queries, styles, gallery),
     }
 
 
-def _ycb(embed: EmbedImages, split: Split) -> dict[str, Report]:
+def _ycb(embed: Embedders, split: Split) -> dict[str, Report]:
     held = [i for i in split.held_out if i.dataset == "ycb"]
-    return {"ycb held-out, object": leave_one_out(embed(_images(held)), _products(held))}
+    images = _images(held)
+    return {"ycb held-out, object": leave_one_out(embed.photos(images), _products(held), embed.gallery(images))}
 
 
-def _emoji(embed: EmbedImages, drawn: Iterable[Drawing]) -> dict[str, Report]:
+def _emoji(embed: Embedders, drawn: Iterable[Drawing]) -> dict[str, Report]:
     objects, fluent, google = emoji_sides(drawn)
     if not objects:
         return {}
     names = np.array(objects, np.str_)
-    return {"emoji, fluent to google": retrieve(embed(fluent), names, embed(google), names)}
+    return {"emoji, fluent to google": retrieve(embed.photos(fluent), names, embed.gallery(google), names)}
 
 
 def emoji_sides(drawn: Iterable[Drawing]) -> tuple[list[str], list[Image], list[Image]]:

@@ -39,9 +39,9 @@ def retrieve(queries: Vectors, query_labels: Labels, gallery: Vectors, gallery_l
     return _report(queries @ gallery.T, query_labels, gallery_labels)
 
 
-def leave_one_out(vectors: Vectors, labels: Labels) -> Report:
-    """Every vector against all others."""
-    similarity = vectors @ vectors.T
+def leave_one_out(vectors: Vectors, labels: Labels, gallery: Vectors | None = None) -> Report:
+    """Every vector against all others. gallery: the same pictures as a gallery keeps them; None: as they are sought."""
+    similarity = vectors @ (vectors if gallery is None else gallery).T
     np.fill_diagonal(similarity, -np.inf)
     return _report(similarity, labels, labels)
 

@@ -82,13 +82,20 @@ class Embedder(EmbedderServiceServicer):
         self.gone: set[str] = set()
         """Models that one process of a rolling embedder still names, and that the one which embeds has no more."""
         self.sizes: list[tuple[int, int]] = []
+        self.gallery_input_size = 0
 
     def models(self):
         return [
             model
             for version in (self.version, *self.others)
             for model in (
-                embedder_pb2.EmbedderModel(model=f"general@{version}", dimension=48, crop_margin=0.0, input_size=64),
+                embedder_pb2.EmbedderModel(
+                    model=f"general@{version}",
+                    dimension=48,
+                    crop_margin=0.0,
+                    input_size=64,
+                    gallery_input_size=self.gallery_input_size,
+                ),
                 embedder_pb2.EmbedderModel(
                     model=f"bags@{version}", dimension=48, categories=["bags"], crop_margin=0.1, input_size=64
                 ),
@@ -104,6 +111,7 @@ class Embedder(EmbedderServiceServicer):
         if request.model not in {model.model for model in self.models()} - self.gone:
             msg = f"model {request.model!r} is not known"
             raise NotFoundError(msg)
+        assert request.gallery
         vectors = []
         for image in request.images:
             pixels = to_photo(image, "images", Limits()).pixels

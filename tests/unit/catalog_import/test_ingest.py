@@ -152,6 +152,14 @@ async def test_a_detector_is_sent_no_more_pixels_than_it_says_it_reads(
     assert peers.detector.sides == [450, 450, 320, 450]
 
 
+async def test_an_embedder_is_sent_the_pixels_that_it_uses_of_a_merchants_picture(catalogue, peers, product):
+    large = picture_of(np.full((300, 300, 3), 90, np.uint8), ".png")
+    for number, reads in enumerate((0, 80)):
+        peers.embedder.gallery_input_size = reads
+        await catalogue.ingest.add(image_id=f"i{number}", product_id=product, picture=large)
+    assert peers.embedder.sizes == [(64, 64), (80, 80)]
+
+
 def picture_of(pixels: np.ndarray, kind: str = ".jpg") -> pictures.Picture:
     _, encoded = cv2.imencode(kind, pixels[:, :, ::-1])
     return pictures.from_file(encoded.tobytes(), Limits())

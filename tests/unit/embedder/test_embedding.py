@@ -52,7 +52,19 @@ async def test_a_crop_is_the_mean_of_its_parts(embedder: Embedder) -> None:
     together = await embedder.embed([embedder.views(framed), embedder.views(plain(0, 90, 0))])
     mean = alone.mean(axis=0)
     assert together == pytest.approx(np.stack([mean / np.linalg.norm(mean), np.array([0.0, 1.0, 0.0])]), abs=1e-5)
-    assert preprocessing.wanted_side == 2 * preprocessing.size
+    assert preprocessing.wanted_side() == 2 * preprocessing.size
+
+
+def test_a_merchants_picture_has_parts_of_its_own(embedder: Embedder) -> None:
+    assert len(embedder.views(plain(0, 0, 200), gallery=True)) == 1, "as any other, unless the manifest says otherwise"
+    preprocessing = embedder.manifest.preprocessing.model_copy(update={"gallery_views": (1.0, 0.5)})
+    embedder.manifest = embedder.manifest.model_copy(update={"preprocessing": preprocessing})
+    framed = plain(0, 0, 200)
+    framed[SIDE // 4 : SIDE - SIDE // 4, SIDE // 4 : SIDE - SIDE // 4] = (200, 0, 0)
+    whole, middle = embedder.views(framed, gallery=True)
+    assert (whole == embedder.views(framed)[0]).all()
+    assert (middle == (200, 0, 0)).all()
+    assert [preprocessing.wanted_side(gallery=each) for each in (False, True)] == [SIDE, 2 * SIDE]
 
 
 async def test_nan_out_of_a_real_model_is_an_error(embedder: Embedder) -> None:

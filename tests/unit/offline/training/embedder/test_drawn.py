@@ -13,6 +13,7 @@ import numpy as np
 from offline.training.embedder.covers import SIDE, family
 from offline.training.embedder.drawings import STYLES, drawings
 from offline.training.embedder.failures import draw_failures
+from offline.training.embedder.measure import Embedders
 from offline.training.embedder.retrieval import Vectors
 from shiwu.vision.resize import Image
 
@@ -78,7 +79,7 @@ def test_the_sheet_of_failures_shows_query_answer_and_truth(tmp_path: Path) -> N
         means = np.stack([image.reshape(-1, 3).mean(axis=0) for image in images]).astype(np.float32)
         return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
 
-    count = draw_failures(by_mean_colour, (), tmp_path / "failures.jpg")
+    count = draw_failures(Embedders(by_mean_colour, by_mean_colour), (), tmp_path / "failures.jpg")
 
     sheet = cv2.imread(str(tmp_path / "failures.jpg"))
     assert count > 5, "mean colour alone cannot tell covers apart"

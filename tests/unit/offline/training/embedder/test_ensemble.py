@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from offline.training.backbone import Backbone, normalise
 from offline.training.embedder.__main__ import PREPROCESSING, release, released, restored
@@ -67,11 +68,25 @@ def test_colours_count_where_the_model_looks(ensemble: Ensemble) -> None:
 def test_parts_weigh_what_they_should(ensemble: Ensemble) -> None:
     images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8))
     with torch.inference_mode():
-        vectors, trained = ensemble(images), ensemble.trained(images)
+        vectors, trained = ensemble(images), ensemble.whitening(ensemble.trained(images))
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
     lengths = torch.stack([part.norm(dim=1) for part in vectors.split((256, 160, COLOURS), dim=1)])
-    torch.testing.assert_close(lengths[:, 0] / lengths[0, 0], torch.tensor([1.0, 0.7, 0.5]))
-    torch.testing.assert_close(vectors[:, :256], trained * lengths[0][:, None])
+    torch.testing.assert_close(lengths[:, 0] / lengths[0, 0], torch.tensor([1.0, 0.7, 0.55]))
+    torch.testing.assert_close(vectors[:, :256], functional.normalize(trained, dim=1) * lengths[0][:, None])
+
+
+def test_whitening_makes_what_pictures_differ_in_more_alike(ensemble: Ensemble) -> None:
+    pictures = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8))
+    with torch.inference_mode():
+        learnt = ensemble.trained(pictures)
+        shares = [_largest_share(each) for each in (learnt, ensemble.whitening(learnt))]
+    assert shares[1] < 0.8 * shares[0]
+
+
+def _largest_share(vectors: torch.Tensor) -> float:
+    """Of all that the vectors differ in, how much lies in one direction."""
+    spread = torch.linalg.svdvals((vectors - vectors.mean(dim=0)).double()) ** 2
+    return float(spread[0] / spread.sum())
 
 
 def test_a_released_file_agrees_with_torch_for_any_batch(ensemble: Ensemble, tmp_path: Path) -> None:
@@ -80,11 +95,16 @@ def test_a_released_file_agrees_with_torch_for_any_batch(ensemble: Ensemble, tmp
     assert read_manifest(tmp_path).outputs[0].shape == ("batch", DIMENSION)
     with torch.inference_mode():
         expected = ensemble(torch.from_numpy(squares(images, PREPROCESSING))).numpy()
-        trained = restored(tmp_path)(torch.from_numpy(squares(images, PREPROCESSING))).numpy()
-    vectors = released(tmp_path)(list(images))
+        parts = [torch.from_numpy(squares(images, PREPROCESSING, share)) for share in PREPROCESSING.gallery_views]
+        mean = sum(ensemble(part) for part in parts).numpy()
+        trained = restored(tmp_path)(parts[0])
+    embed = released(tmp_path)
+    vectors = embed.photos(list(images))
     np.testing.assert_allclose(vectors, expected, atol=1e-4)
-    np.testing.assert_allclose(released(tmp_path)(list(images[:1])), vectors[:1], atol=1e-5)
+    np.testing.assert_allclose(embed.photos(list(images[:1])), vectors[:1], atol=1e-5)
+    of_gallery = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(embed.gallery(list(images)), of_gallery, atol=1e-4)
     blank = [np.full((80, 100, 3), shade, np.uint8) for shade in (0, FILL, 255)]
-    assert np.isfinite(released(tmp_path)(blank)).all()
-    length = np.linalg.norm(vectors[:, :256], axis=1, keepdims=True)
-    np.testing.assert_allclose(trained, vectors[:, :256] / length, atol=1e-4)
+    assert np.isfinite(embed.photos(blank)).all()
+    with torch.inference_mode():
+        torch.testing.assert_close(trained, ensemble.trained(parts[0]))
