@@ -30,13 +30,13 @@ class DenoiseRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    eps: float = Field(0.32, gt=0.0, lt=2.0)
+    eps: float = Field(0.36, gt=0.0, lt=2.0)
     """Step 1: pictures as near as this are neighbours."""
     min_samples: int = Field(2, ge=1)
     """A picture with so many neighbours, itself among them, is the core of a cluster."""
     look_share: float = Field(0.5, gt=0.0, le=1.0)
     """A further cluster of at least this share of the largest one's pictures is another look."""
-    win_back: float = Field(0.4, gt=0.0, lt=2.0)
+    win_back: float = Field(0.36, gt=0.0, lt=2.0)
     """Step 2: noise as near as this to a kept picture is won back."""
 
 
