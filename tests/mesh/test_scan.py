@@ -71,7 +71,7 @@ def test_the_merchants_own_picture_is_matched(demo: DemoMesh) -> None:
 def test_the_catalogue_holds_the_whole_of_a_merchants_picture(demo: DemoMesh) -> None:
     picture = Image(encoded=demo.products["basketball"].picture.read_bytes())
     with grpc.insecure_channel(demo.mesh.layout.target("embedder")) as channel:
-        embedded = EmbedderServiceStub(channel).Embed(EmbedRequest(images=[picture]), timeout=20)
+        embedded = EmbedderServiceStub(channel).Embed(EmbedRequest(images=[picture], gallery=True), timeout=20)
     with grpc.insecure_channel(demo.mesh.layout.target("search")) as channel:
         request = SearchRequest(vector=embedded.embeddings[0].vector, model=embedded.model, top_k=1)
         found = SearchServiceStub(channel).Search(request, timeout=20)
