@@ -229,7 +229,7 @@ class Mesh:
             catalog,
         )
         # Patient, as below: what a step loses to the clock is not what these tests ask about.
-        rules = replace(RULES, limits=Limits(vote=2.0, describe=2.0))
+        rules = replace(RULES, limits=Limits(detect=5.0, embed=5.0, search=5.0, vote=5.0, compare=5.0, describe=5.0))
         scanner = Scanner(peers, ModelList(embedder, max_age=60.0), self.world.tunings, rules)
         async with GapRecorder(catalog, waiting=8, seconds=2.0, keep_crops=keep_crops) as gaps:
             # Patient, since a busy machine serves a burst slowly.
