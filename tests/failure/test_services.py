@@ -94,7 +94,8 @@ def test_the_gateway_comes_back(demo: DemoMesh, original: bytes) -> None:
 @pytest.mark.parametrize("victim", ["search", "catalog", "embedder"])
 def test_an_import_survives_the_death_of_a_service(tmp_path: Path, victim: str) -> None:
     """kill -9 in the middle of an import: what was acknowledged is there, and the import completes by itself."""
-    demo = demo_mesh.start(tmp_path / "mesh")
+    # The successor of a dead catalog waits for the lease of its predecessor to run out.
+    demo = demo_mesh.start(tmp_path / "mesh", {"CATALOG_IMPORTS__LEASE_SECONDS": "5"})
     with demo.mesh:
         demo.mesh.wait_ready()
         keys = tuple(key for key in demo.products if key not in ABSENT)[:40]

@@ -20,15 +20,20 @@ from shiwu.categories import CATEGORIES
 from shiwu.inference.manifest import read_manifest
 
 torch.set_num_threads(1)  # more of them wait for each other on a busy machine
-SIZE = 320
-GRID = layout_of(Model())
+MODEL = Model(size=192)
+SIZE = MODEL.size
+GRID = layout_of(MODEL)
 
 
-def network(seed: int = 0, model: Model = Model()) -> RetinaNet:  # noqa: B008 - immutable
+def network(seed: int = 0, model: Model = MODEL) -> RetinaNet:
     torch.manual_seed(seed)
     backbone = Backbone()
     fold_batch_norm(backbone.eval())
     return RetinaNet(backbone, layout_of(model), channels=16, depth=1)
+
+
+def with_head(head: str) -> Model:
+    return Model.model_validate(MODEL.model_dump() | {"head": head})
 
 
 def test_folding_changes_no_output() -> None:
@@ -62,7 +67,7 @@ def test_outputs_follow_the_order_of_the_anchors() -> None:
     size = chosen[:, 2:] - chosen[:, :2]
     assert len(chosen) == len(GRID.boxes(SIZE)) / GRID.per_cell
     np.testing.assert_allclose(size[:, 1] / size[:, 0], 2.0, rtol=1e-4)
-    np.testing.assert_allclose(np.sqrt(size.prod(axis=1))[0], 24.0, rtol=1e-4)
+    np.testing.assert_allclose(np.sqrt(size.prod(axis=1))[0], 24.0 * SIZE / 320, rtol=1e-4)
 
 
 def test_the_best_score_is_objectness_and_shares_are_probabilities() -> None:
@@ -77,13 +82,13 @@ def test_the_best_score_is_objectness_and_shares_are_probabilities() -> None:
 def test_the_loss_falls_and_a_run_resumes(head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "build", lambda model: network(model=model))
     recipe = Recipe(
-        model=Model(head=head), optimisation=Optimisation(steps=14, batch=2, head_rate=5e-3, warmup=2, workers=0)
+        model=with_head(head), optimisation=Optimisation(steps=14, batch=2, head_rate=5e-3, warmup=2, workers=0)
     )
     trainer = train.Trainer(recipe)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 80, (SIZE, SIZE, 3)).astype(np.uint8)
-    image[80:240, 90:220] = 255
-    truth = Truth(np.array([[90, 80, 220, 240]], np.float32), np.array([3]), np.zeros((0, 4), np.float32))
+    image[48:144, 54:132] = 255
+    truth = Truth(np.array([[54, 48, 132, 144]], np.float32), np.array([3]), np.zeros((0, 4), np.float32))
     layout = layout_of(recipe.model)
     answer = assign(truth, layout, layout.boxes(SIZE))
     one = (image, answer.objectness, answer.categories, answer.deltas)
@@ -110,8 +115,8 @@ def test_the_loss_falls_and_a_run_resumes(head, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(("head", "kind"), [("anchors", "quality"), ("anchors", "focal"), ("points", "cross-entropy")])
 def test_gradients_reach_every_parameter_that_is_trained(head, kind) -> None:
-    layout = layout_of(Model(head=head))
-    net = network(model=Model(head=head))
+    layout = layout_of(with_head(head))
+    net = network(model=with_head(head))
     net.backbone.freeze(5)
     truth = Truth(
         np.array(
@@ -120,11 +125,11 @@ def test_gradients_reach_every_parameter_that_is_trained(head, kind) -> None:
         np.array([3, 7, 1, 2, 4]),
         np.zeros((0, 4), np.float32),
     )
-    answer = assign(truth, layout, layout.boxes(192))
+    answer = assign(truth, layout, layout.boxes(SIZE))
     targets = Targets(*(torch.from_numpy(part)[None] for part in (answer.objectness, answer.categories, answer.deltas)))
-    heads: Heads = net.train()(torch.randint(0, 255, (1, 192, 192, 3), dtype=torch.uint8).expand(2, -1, -1, -1))
+    heads: Heads = net.train()(torch.randint(0, 255, (1, SIZE, SIZE, 3), dtype=torch.uint8).expand(2, -1, -1, -1))
     both = Targets(*(part.expand(2, *part.shape[1:]) for part in targets))
-    sum(losses(heads, both, torch.from_numpy(layout.boxes(192)), layout, Loss(objectness=kind))).backward()
+    sum(losses(heads, both, torch.from_numpy(layout.boxes(SIZE)), layout, Loss(objectness=kind))).backward()
     # The backbone's last convolution serves classifiers, not pyramids.
     trained = {n: p for n, p in net.named_parameters() if p.requires_grad and not n.startswith("backbone.head")}
     assert [name for name, p in trained.items() if p.grad is None or not p.grad.abs().max() > 0] == []
@@ -143,7 +148,7 @@ def test_training_goes_on_from_a_release(tmp_path: Path) -> None:
             if value.ndim == 1:
                 value.add_(torch.rand_like(value) * 0.2)
     model = Detector(trained).eval()
-    export.release(model, Model(), tmp_path, "1", 0.2, 0.5)
+    export.release(model, MODEL, tmp_path, "1", 0.2, 0.5)
     net = network(2)
     images = torch.randint(0, 255, (3, 64, 64, 3), dtype=torch.uint8)
     missing = load_released(net, tmp_path, images)
@@ -154,7 +159,7 @@ def test_training_goes_on_from_a_release(tmp_path: Path) -> None:
         features = net.backbone.pyramid(normalise(images))
         want, got = net.pyramid(*features)[0], net.pyramid.train()(*features)[0]
     torch.testing.assert_close(got, want, rtol=0.05, atol=0.02 * want.abs().max().item())
-    other = network(2, Model(head="points"))
+    other = network(2, with_head("points"))
     missing = load_released(other, tmp_path, images)
     assert {name.split(".")[0] for name in missing} == {"backbone", "objectness", "categories", "deltas"}
 
@@ -162,7 +167,7 @@ def test_training_goes_on_from_a_release(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["anchors", "points"])
 def test_a_release_is_what_its_manifest_says(head, tmp_path: Path) -> None:
-    recipe = Model(head=head)
+    recipe = with_head(head)
     model = Detector(network(model=recipe)).eval()
     manifest = export.release(model, recipe, tmp_path, "7", 0.2, 0.5)
     assert manifest.grid == layout_of(recipe)
