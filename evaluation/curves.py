@@ -176,7 +176,7 @@ def _rerank(world: World, tuning: Tuning, caption: str, out: Path) -> str:
         [
             "## Re-ranking",
             f"{len(tried)} rules, the best of each kind; chosen: **{frozen.way.kind}**. A rule must cost no set of"
-            " photos recall@1 or recall@5 beyond half a point, and must gain more than a point of mAP, the mean of the"
+            " photos recall@1 or recall@5 beyond half a point, and must gain more than that in mAP, the mean over the"
             " sets that it is chosen on. Milliseconds are one photo's CPU time, its candidates' vectors"
             " being at hand. Neighbour lists are measured as search would store them, not served.",
             block(["kind", "best parameters", "mean mAP", "costs no recall", "CPU ms"], rows),

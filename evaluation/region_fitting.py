@@ -24,8 +24,8 @@ _LEADS: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 _SURES: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 _NOISE: Final = 0.005
 """Half a point of recall and of mean average precision each: of rules within it the more cautious one is taken."""
-_WORTH: Final = 0.004
-"""What looking at fewer photos again may cost."""
+_WORTH: Final = 0.001
+"""What stopping early may cost."""
 _RIDGE: Final = 0.1
 _LEAST: Final = 20
 """Photos of each outcome that a kind of region needs for a regression."""
@@ -99,9 +99,7 @@ def pick(looked: Looked, rule: RegionRule) -> int | None:
     """The place of the region that a scan takes; None: the first, without looking at others."""
     if is_sure(looked.regions[0], looked.hits[0], rule):
         return None
-    kept = [i for i, region in enumerate(looked.regions) if i == 0 or region.kind in rule.scores]
-    if "middle" in (looked.regions[i].kind for i in kept):
-        del kept[0]  # it stands for the first, too
+    kept = [0, *(i for i, region in enumerate(looked.regions) if i and region.kind in rule.scores)]
     return kept[best_of([looked.regions[i] for i in kept], [looked.hits[i] for i in kept], rule)]
 
 

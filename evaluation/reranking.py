@@ -30,8 +30,6 @@ from shiwu.inference.tuning import (
 )
 
 NOISE: Final = 0.005
-_WORTH: Final = 0.01
-"""Mean average precision that is worth what re-ranking costs every scan: the vectors of all hits, and up to 8 ms."""
 LISTS: Final = "neighbour-lists"
 
 Order = Callable[[Observation], Sequence[int]]
@@ -79,14 +77,14 @@ def try_all(sets: Sets, bank: Vectors, means: DomainMeans) -> list[Tried]:
 
 
 def choose(tried: Sequence[Tried]) -> Tried:
-    """The way with the best mean average precision that costs no set recall; none, unless it is worth its cost.
+    """The way with the best mean average precision that costs no set recall; none, unless it gains more than noise.
 
     Only ways that are served can be chosen.
     """
     base = tried[0]
     safe = [each for each in tried if each.way.rule is not None and each.costs_nothing(base)]
     best = max(safe, key=lambda each: each.mean_average_precision, default=base)
-    return best if best.mean_average_precision - base.mean_average_precision > _WORTH else base
+    return best if best.mean_average_precision - base.mean_average_precision > NOISE else base
 
 
 def best_of_each_kind(tried: Sequence[Tried]) -> list[Tried]:
