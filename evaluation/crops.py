@@ -14,7 +14,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ from evaluation.metrics import interval, retrieval
 from evaluation.photo_sets import PhotoSet, measuring_sets
 from evaluation.region_fitting import pick
 from evaluation.stages import Stages
-from shiwu.inference.tuning import RegionRule
+from shiwu.inference.tuning import RegionKind, RegionRule
 
 _CACHE: Final = Path(".cache/demo")
 _MARK: Final = "<!-- measured -->\n"
@@ -84,7 +84,7 @@ def _row(looked: Sequence[Looked], rule: RegionRule | None) -> dict[str, Any]:
             kind: round(
                 float(np.mean([each.regions[i or 0].kind == kind for each, i in zip(looked, picked, strict=True)])), 4
             )
-            for kind in ("detected", "second", "centre", "whole")
+            for kind in get_args(RegionKind)
         },
         "ways": ways,
     }
@@ -98,16 +98,18 @@ def _ranks(looked: Looked, taken: int) -> dict[str, int]:
     """
     place = {region.kind: i for i, region in enumerate(looked.regions)}
     by_region = [looked.rank(similarities) for similarities in looked.similarities]
+    alone = looked.similarities[[i for i, region in enumerate(looked.regions) if region.kind != "middle"]]
     first_and_centre = looked.similarities[[0, place["centre"]]]
     return {
         "detector's box": by_region[place.get("detected", place["centre"])],
         "whole": by_region[place["whole"]],
         "centre": by_region[place["centre"]],
         "first": by_region[0],
+        "first and its middle": by_region[place["middle"]],
         "best by score": by_region[taken],
         "mean of first and centre": looked.rank(first_and_centre.mean(axis=0)),
-        "mean of all": looked.rank(looked.similarities.mean(axis=0)),
-        "maximum of all": looked.rank(looked.similarities.max(axis=0)),
+        "mean of all": looked.rank(alone.mean(axis=0)),
+        "maximum of all": looked.rank(alone.max(axis=0)),
         "oracle": min(by_region),
     }
 

@@ -42,6 +42,7 @@ from services.gateway.ranking import Ranking, by_similarity
 from services.gateway.verification import Compared, Rules, comparable, judged, verified
 from shiwu.inference.tuning import RegionRule, Tuning
 from shiwu.vision.agreement import Agreement, compare
+from shiwu.vision.local_features import LocalFeatures
 
 Vectors = NDArray[np.float32]
 
@@ -73,7 +74,7 @@ async def _measured(options: argparse.Namespace) -> dict[str, Any]:
     stocked = [await stages.stock(_png(each), each.category) for each in tqdm(products, "pictures")]
     gallery = np.stack([each.vector for each in stocked])
     looks = _Looks(stages, [_entry(each) for each in products], gallery, tuning.regions if tuning else None)
-    queries: dict[str, list[Stocked]] = {}
+    queries: dict[str, list[_Query]] = {}
     shots = flat_shots(products, options.seed, read_backgrounds(options.data))
     for shot in tqdm(shots, "photos", total=len(products)):
         picture = read(shot.photo)
@@ -95,6 +96,13 @@ async def _measured(options: argparse.Namespace) -> dict[str, Any]:
     return facts | {"rows": rows, "accepted": accepted}
 
 
+class _Query(NamedTuple):
+    """What is searched for. vectors: (n, dimension), of which the nearer one counts."""
+
+    vectors: Vectors
+    local_features: LocalFeatures
+
+
 @dataclass(frozen=True)
 class _Looks:
     """Looks at shots. gallery: the entries' vectors, (n, dimension)."""
@@ -104,19 +112,19 @@ class _Looks:
     gallery: Vectors
     rule: RegionRule | None
 
-    async def seen(self, cover: Cover, picture: Picture, exact: Box) -> dict[str, Stocked]:
+    async def seen(self, cover: Cover, picture: Picture, exact: Box) -> dict[str, _Query]:
         """Every region that is compared. exact: where the cover is."""
         look = await self.stages.look(picture)
         looked = compared("flat", _entry(cover), look, self.entries, self.gallery)
         taken = (pick(looked, self.rule) or 0) if self.rule else 0
         [own] = await self.stages.embed(picture, [exact])
         parts = [
-            Stocked(vector, self.stages.describe(picture, region.box))
-            for region, vector in zip(look.regions, look.vectors, strict=True)
+            _Query(look.vectors[(seen := look.compared(i))], self.stages.describe(picture, look.regions[seen[0]].box))
+            for i in range(len(look.regions))
         ]
         by_kind = {region.kind: part for region, part in zip(look.regions, parts, strict=True)}
         chosen = {"first region": parts[0], "chosen region": parts[taken]}
-        exactly = Stocked(own, self.stages.describe(picture, exact))
+        exactly = _Query(own[None], self.stages.describe(picture, exact))
         return {"exact box": exactly, **chosen, "centre": by_kind["centre"], "whole": by_kind["whole"]}
 
 
@@ -153,9 +161,9 @@ class _Catalogue:
     stocked: Sequence[Stocked]
     gallery: Vectors
 
-    def ranked(self, query: Stocked, rules: Rules, without: int | None = None) -> _Ranked:
+    def ranked(self, query: _Query, rules: Rules, without: int | None = None) -> _Ranked:
         """As a scan ranks them; without one of them."""
-        similarities = self.gallery @ query.vector
+        similarities = (self.gallery @ query.vectors.T).max(axis=1)
         nearest = [i for i in np.argsort(-similarities, kind="stable").tolist() if i != without]
         covers = [self.products[i] for i in nearest]
         own = similarities[nearest]
@@ -172,7 +180,7 @@ class _Catalogue:
         return _Ranked(covers, own, ranking)
 
 
-def _accepted(catalogue: _Catalogue, queries: Sequence[Stocked], tuning: Tuning) -> dict[str, float]:
+def _accepted(catalogue: _Catalogue, queries: Sequence[_Query], tuning: Tuning) -> dict[str, float]:
     """Shares of photos that are answered with a product, where theirs is in the catalogue, and where it is not."""
     shares: dict[str, list[bool]] = {}
     for i, query in enumerate(queries):

@@ -86,8 +86,8 @@ def compared(source: str, query: Entry, look: Look, entries: Sequence[Entry], ga
     names, of = np.unique([each.product for each in entries], return_inverse=True)
     pictures = look.vectors @ gallery.T
     best = np.full((len(look.regions), len(names)), -np.inf, np.float32)
-    for row, similarities in zip(best, pictures, strict=True):
-        np.maximum.at(row, of, similarities)
+    for part, row in enumerate(best):
+        np.maximum.at(row, of, pictures[look.compared(part)].max(axis=0))
     hits = [_two_best(names, row) for row in best]
     return Looked(source, query, look.regions, hits, best, names)
 

@@ -117,9 +117,9 @@ class Catalogue:
             kept[own] = False
         if not present and shown.item.product_id is not None:
             kept &= self.products != shown.item.product_id
-        part = self._searched(shown, kept)
-        vector = shown.look.vectors[part] if shown.look else shown.vector
-        similarities = self.vectors @ vector
+        parts = self._searched(shown, kept)
+        vectors = shown.look.vectors[parts] if shown.look else shown.vector[None]
+        similarities = (self.vectors @ vectors.T).max(axis=1)
         order = np.argsort(-similarities, kind="stable")
         rows = order[kept[order]][:_CANDIDATES]
         return Observation(
@@ -127,7 +127,7 @@ class Catalogue:
             category=str(shown.item.category),
             product=shown.item.product_id,
             detector=shown.detector,
-            vector=vector,
+            vector=vectors[0],
             neighbours=[
                 Neighbour(str(self.items[i].path), str(self.items[i].category), float(np.clip(similarities[i], -1, 1)))
                 for i in rows.tolist()
@@ -139,7 +139,7 @@ class Catalogue:
             present=present,
             style=shown.item.style_id or shown.item.product_id,
             styles=[self.styles[i] for i in rows.tolist()],
-            agreements=self._agreements(shown, part, rows[:COMPARED].tolist()),
+            agreements=self._agreements(shown, parts[0], rows[:COMPARED].tolist()),
         )
 
     def _agreements(self, shown: Shown, part: int, rows: Sequence[int]) -> list[Agreement]:
@@ -149,13 +149,13 @@ class Catalogue:
         own = shown.local_features[part]
         return [Agreement() if each is None else compare(own, each) for each in pictures]
 
-    def _searched(self, shown: Shown, kept: NDArray[np.bool_]) -> int:
-        """Which part of the photo a scan chooses among the pictures that are `kept`."""
+    def _searched(self, shown: Shown, kept: NDArray[np.bool_]) -> list[int]:
+        """Which part of the photo a scan chooses among the pictures that are `kept`, as `Look.compared` has it."""
         if self.regions is None or shown.look is None:
-            return 0
+            return [0]
         stock = [entry_of(self.items[i]) for i in np.flatnonzero(kept).tolist()]
         looked = compared(self.name, entry_of(shown.item), shown.look, stock, self.vectors[kept])
-        return pick(looked, self.regions) or 0
+        return shown.look.compared(pick(looked, self.regions) or 0)
 
 
 @dataclass(frozen=True)

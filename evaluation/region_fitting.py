@@ -99,7 +99,9 @@ def pick(looked: Looked, rule: RegionRule) -> int | None:
     """The place of the region that a scan takes; None: the first, without looking at others."""
     if is_sure(looked.regions[0], looked.hits[0], rule):
         return None
-    kept = [0, *(i for i, region in enumerate(looked.regions) if i and region.kind in rule.scores)]
+    kept = [i for i, region in enumerate(looked.regions) if i == 0 or region.kind in rule.scores]
+    if "middle" in (looked.regions[i].kind for i in kept):
+        del kept[0]  # it stands for the first, too
     return kept[best_of([looked.regions[i] for i in kept], [looked.hits[i] for i in kept], rule)]
 
 

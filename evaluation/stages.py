@@ -125,6 +125,10 @@ class Look:
     vectors: NDArray[np.float32]
     """(n, dimension)."""
 
+    def compared(self, part: int) -> list[int]:
+        """Where this part is taken, those whose vectors pictures are compared with, and count by the nearer one."""
+        return [0, part] if self.regions[part].kind == "middle" else [part]
+
 
 @dataclass(frozen=True)
 class Stocked:

@@ -35,7 +35,16 @@ class StyleHit:
 
 def merged(shards: Sequence[ShardHits]) -> list[Hit]:
     """All shards' hits, nearest first; equal ones in the order of the shards."""
-    hits = [hit for shard in shards for hit in shard.hits]
+    return _ordered([hit for shard in shards for hit in shard.hits])
+
+
+def united(*searches: Sequence[Hit]) -> list[Hit]:
+    """The hits of searches for the same thing, each picture once and as near as it was anywhere, nearest first."""
+    hits = _ordered([hit for each in searches for hit in each])
+    return nearest(hits, len(hits))
+
+
+def _ordered(hits: Sequence[Hit]) -> list[Hit]:
     similarities = np.fromiter((hit.similarity for hit in hits), np.float32, len(hits))
     return [hits[i] for i in np.argsort(-similarities, kind="stable").tolist()]
 

@@ -26,7 +26,7 @@ from typing import Final, Generic, TypeVar
 
 from services.gateway.acceptance import probability, signs_of, threshold
 from services.gateway.answer import Answer, Peers, Rules
-from services.gateway.candidates import grouped, lead, likely_categories, nearest, product_ids, vectors
+from services.gateway.candidates import grouped, lead, likely_categories, nearest, product_ids, united, vectors
 from services.gateway.cropping import choose
 from services.gateway.describing import EarlyFacts
 from services.gateway.lookup import Found, Lookup, Memory, View
@@ -120,6 +120,8 @@ class Scanner(Generic[F]):
             all_found = await self._lookup.in_others(view, [each.box for each in others], found, progress)
         if len(all_found) < len(others):
             return view, found
+        if others[0].kind == "middle":
+            first, found = others.pop(0), replace(found, hits=united(found.hits, all_found.pop(0).hits))
         best = best_of([first, *others], [found.hits, *(each.hits for each in all_found)], rule)
         if best == 0:
             return view, found

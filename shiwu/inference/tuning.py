@@ -73,8 +73,9 @@ class AcceptanceRule(Frozen):
     """Per category, where enough was known to set one of its own."""
 
 
-RegionKind = Literal["detected", "second", "centre", "whole"]
-"""A part of a photo that may show the product: the detector's best box, its next best, the centre, all of it."""
+RegionKind = Literal["detected", "middle", "second", "centre", "whole"]
+"""A part of a photo that may show the product: the detector's best box, the middle of the part looked at first, the
+detector's next best box, the centre, all of it."""
 
 
 class RegionScore(Frozen):

@@ -24,7 +24,7 @@ def entry(name, product):
 
 
 def photos(source, seed, count=300, missed=0.4, alike=False):
-    """Photos of which `missed` show the product in the centre, not in the detector's box: its vector is noise.
+    """Photos of which `missed` show the product in the centre, not in the detector's box: there the vectors are noise.
 
     alike: all regions of a photo show the same.
     """
@@ -32,12 +32,18 @@ def photos(source, seed, count=300, missed=0.4, alike=False):
     stock = unit(random.normal(size=(PRODUCTS, DIMENSION)))
     entries = [entry(f"{source}-{i}", f"{source}-{i}") for i in range(PRODUCTS)]
     found = Detected(BOX, 0.8, [("toys", 0.8)])
-    regions = [Region("detected", BOX, found), Region("centre", BOX, None), Region("whole", WHOLE, None)]
+    regions = [
+        Region("detected", BOX, found),
+        Region("middle", BOX, found),
+        Region("centre", BOX, None),
+        Region("whole", WHOLE, None),
+    ]
     made = []
     for n in range(count):
         own = stock[n % PRODUCTS]
-        amounts = np.array([0.3, 0.1, 0.4]) if random.random() >= missed else np.array([3.0, 0.1, 0.4])
-        vectors = unit(own + amounts[:, None] * random.normal(size=(3, DIMENSION)))
+        box = 0.3 if random.random() >= missed else 3.0
+        amounts = np.array([box, box, 0.1, 0.4])
+        vectors = unit(own + amounts[:, None] * random.normal(size=(4, DIMENSION)))
         if alike:
             vectors[:] = vectors[0]
         query = entry(f"photo {n}", f"{source}-{n % PRODUCTS}")

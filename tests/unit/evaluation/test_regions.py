@@ -107,3 +107,18 @@ def test_what_one_product_loses_is_no_sign_that_others_would(products: int, hurt
         query = entry(f"q{i}", names[i % products])
         looked.append(compared("s", query, Look(regions, np.stack([right, stock[-1]])), entries, stock))
     assert gains_of(looked, [1] * 9)["s"].hurts is hurts
+
+
+def test_a_picture_is_as_near_as_to_the_first_part_or_its_middle():
+    stock = unit(np.array([[1.0, 0.2, 0.0], [0.2, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    entries = [entry(name, name) for name in "abc"]
+    first, inner, second = np.eye(3)
+    regions = [Region(kind, WHOLE, None) for kind in ("detected", "middle", "second")]
+    look = Look(regions, np.stack([first, inner, second]).astype(np.float32))
+    looked = compared("s", entry("q", "b"), look, entries, stock)
+    assert looked.similarities[1] == pytest.approx(np.maximum(stock @ first, stock @ inner), abs=1e-6)
+    scores = fit_scores(photos("b", 2, missed=0.7))
+    rule = RegionRule(scores=dict.fromkeys(("detected", "middle"), scores["detected"]), sure=1.0, lead=1.0)
+    assert pick(looked, rule) == 1, "which stands for the first"
+    del rule.scores["middle"]
+    assert pick(looked, rule) == 0

@@ -22,6 +22,8 @@ from tests.unit.gateway.world import RULES, STOCK, TileEmbedder, TileHit, World,
 WEIGHTS = RegionScore(bias=-6.0, similarity=8.0, margin=4.0, score=0.5, area=0.25)
 KINDS = get_args(RegionKind)
 RULE = RegionRule(scores=dict.fromkeys(KINDS, WEIGHTS), sure=0.9, lead=0.1)
+OTHERS = ("detected", "second", "centre", "whole")
+"""Without the middle of the first."""
 LARGE, SMALL = Box(0.0, 0.0, 0.5, 0.8), Box(0.6, 0.6, 0.9, 0.9)
 UNKNOWN = 77
 
@@ -56,7 +58,7 @@ class TestScore:
         assert probability(first, [hit("a", 1.0)], RegionRule(scores={}, sure=0.5, lead=0.0)) == 0.0
 
     def test_another_region_must_lead_by_more_than_the_rule_says(self):
-        known = regions(choice(objects()), 0.6, KINDS)
+        known = regions(choice(objects()), 0.6, OTHERS)
         found = [[hit("a", 0.74)], [hit("b", 0.8)], [hit("c", 0.2)], []]
         assert best_of(known, found, RULE) == 0
         assert best_of(known, found, RULE.model_copy(update={"lead": 0.0})) == 1
@@ -76,18 +78,23 @@ class TestRegions:
         return [region.kind for region in regions(choice(found), 0.6, kinds)]
 
     def test_the_first_is_the_one_that_was_chosen_without_asking(self):
-        assert self.kinds(objects()) == ["detected", "second", "centre", "whole"]
-        assert self.kinds(objects()[:1]) == ["detected", "centre", "whole"]
-        assert self.kinds([]) == ["centre", "whole"]
+        assert self.kinds(objects()) == ["detected", "middle", "second", "centre", "whole"]
+        assert self.kinds(objects()[:1]) == ["detected", "middle", "centre", "whole"]
+        assert self.kinds([]) == ["centre", "middle", "whole"]
         unsure = [Detected(SMALL, 0.3, [("toys", 0.3)])]
-        assert self.kinds(unsure) == ["centre", "detected", "whole"]
+        assert self.kinds(unsure) == ["centre", "middle", "detected", "whole"]
+
+    def test_the_middle_is_that_of_the_first_and_its_object(self):
+        first, middle, *_ = regions(choice(objects()), 0.6, KINDS)
+        assert middle.box == pytest.approx((0.07, 0.112, 0.43, 0.688))
+        assert middle.found is first.found
 
     def test_other_kinds_are_left_out_but_for_the_first(self):
         assert self.kinds(objects(), {"whole"}) == ["detected", "whole"]
 
     def test_choosing_says_what_and_keeps_all_objects(self):
         before = choice(objects())
-        _, second, middle, whole = regions(before, 0.6, KINDS)
+        _, second, middle, whole = regions(before, 0.6, OTHERS)
         after = chosen(before, second)
         assert (after.source, after.box, [each.score for each in after.objects]) == ("detected", SMALL, [0.4, 0.9])
         assert after.main is before.objects[1]
@@ -142,7 +149,7 @@ async def test_the_second_object_is_taken_when_the_catalogue_knows_it():
     assert answer.choice.box == answer.choice.objects[0].box
     assert answer.choice.box.x_min > 0.5
     assert stages(scanned).count("regions") == 1
-    assert [count for count, _ in scanned.embedder.asked] == [1, 3], "the others in one batch"
+    assert [count for count, _ in scanned.embedder.asked] == [1, 4], "the others in one batch"
     assert answer.categories[0][0] == "toys"
     assert answer.crop.shape[0] == answer.crop.shape[1]
     assert (answer.missing, answer.index_time is not None) == ([], True)
@@ -157,6 +164,22 @@ async def test_the_whole_photo_is_taken_when_it_is_the_product():
     assert (answer.choice.box, answer.choice.main) == ((0.0, 0.0, 1.0, 1.0), None)
     assert len(answer.choice.objects) == 1
     assert (await world(None, detector=logo).scan(package)).outcome != "matched", "which the logo alone is not"
+
+
+async def test_a_thing_is_known_by_its_middle_and_the_answer_is_of_all_of_it():
+    """A product in a frame that takes up most of the box."""
+    frame = cv2.copyMakeBorder(tile(3, 144), 28, 28, 28, 28, cv2.BORDER_CONSTANT, value=(250, 250, 0))
+    framed = photo((frame, 200, 100))
+    scanned = world(RULE.model_copy(update={"lead": 0.0}))
+    answer = await scanned.scan(framed)
+    assert (answer.outcome, best(answer), answer.choice.source) == ("matched", "robot", "detected")
+    assert answer.choice.box.x_max - answer.choice.box.x_min == pytest.approx(200 / 640, abs=0.02)
+    similarities = [hit.similarity for hit in answer.candidates]
+    assert similarities == sorted(similarities, reverse=True)
+    assert len({hit.image_id for hit in answer.candidates}) == len(similarities)
+    without = RegionRule(scores=dict.fromkeys(OTHERS, WEIGHTS), sure=0.9, lead=0.0)
+    unseen = await world(without).scan(framed)
+    assert unseen.candidates[0].similarity < similarities[0]
 
 
 async def test_a_sure_first_region_is_all_that_is_looked_at():
@@ -218,7 +241,7 @@ async def test_a_shard_lost_on_the_second_look_leaves_the_first():
 
     scanned.index.search = failing
     answer = await scanned.scan(two_things())
-    assert len(calls) == 4
+    assert len(calls) == 1 + 4
     assert (answer.outcome, answer.choice.box.x_max < 0.5) == ("undecided", True)
     assert [each.part for each in answer.missing] == ["search/home"]
 
