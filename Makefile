@@ -14,7 +14,7 @@ up: $(VENV)/.serve
 
 # Most tests wait for processes that they have started; more than two at a time would be late for what has a limit.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What takes minutes: a real Milvus cluster (which needs apt-get), shards moved under scans.
 test-long: $(VENV)/.dev
@@ -96,13 +96,13 @@ $(VENV)/bin/python:
 
 # What serving and the demo need.
 $(VENV)/.serve: requirements/serve.txt pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/serve.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements/serve.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -e .
 	touch $@
 
 # The above, training and the tools of development.
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.serve
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements/dev.txt
 	touch $@
 
 node_modules/.package-lock.json: package-lock.json
