@@ -23,9 +23,8 @@ _FOLDS: Final = 5
 _LEADS: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 _SURES: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 _NOISE: Final = 0.005
-"""Half a point of recall and of mean average precision each: of rules within it the more cautious one is taken."""
-_WORTH: Final = 0.001
-"""What stopping early may cost."""
+"""Half a point of recall and of mean average precision each: of rules within it the one is taken that looks
+further, and leaves the first region, less often."""
 _RIDGE: Final = 0.1
 _LEAST: Final = 20
 """Photos of each outcome that a kind of region needs for a regression."""
@@ -74,7 +73,7 @@ def fit_regions(looked: Sequence[Looked]) -> RegionFit:
         return RegionFit(None, tried[_LEADS[-1]])
     lead = max(lead for lead, value in safe.items() if value >= max(safe.values()) - _NOISE)
     always = _mean(tried[lead])
-    sure = next(sure for sure in _SURES if _mean(gains(lead, sure)) >= always - _WORTH)
+    sure = next(sure for sure in _SURES if _mean(gains(lead, sure)) >= always - _NOISE)
     return RegionFit(RegionRule(scores=fit_scores(looked), lead=lead, sure=sure), gains(lead, sure))
 
 

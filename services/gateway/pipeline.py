@@ -120,7 +120,7 @@ class Scanner(Generic[F]):
             all_found = await self._lookup.in_others(view, [each.box for each in others], found, progress)
         if len(all_found) < len(others):
             return view, found
-        if others[0].kind == "middle":
+        if others[0].kind == "middle":  # of the first part: both together stand for it
             first, found = others.pop(0), replace(found, hits=united(found.hits, all_found.pop(0).hits))
         best = best_of([first, *others], [found.hits, *(each.hits for each in all_found)], rule)
         if best == 0:

@@ -6,13 +6,13 @@ Similarities of different parts cannot be compared as they are: the whole photo 
 background, too, and a small box has little to be unlike. So each kind of part has a logistic regression of its own,
 fitted on validation photos, which says how likely the first product is the right one:
 
-The part that is looked at first is looked at again with the others, by its middle: what fills its box is found better
-without the edge, other things with it. A picture is as near as it is to the nearer of the two.
-
 P = sigmoid(bias + similarity * s + margin * m + score * d + area * r)
 
 s: cosine of the first hit; m: its lead over the first hit of another product; d: the detector's score, 0 for what is
 none of its boxes; r: the part's share of the photo's area.
+
+The part that is looked at first is looked at again with the others, by its middle: what fills its box is found better
+without the edge, other things with it. A picture is as near as it is to the nearer of the two.
 """
 
 from __future__ import annotations
