@@ -14,7 +14,7 @@ up: $(VENV)/.serve
 
 # Most tests wait for processes that they have started; more than two at a time would be late for what has a limit.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # What takes minutes: a real Milvus cluster (which needs apt-get), shards moved under scans.
 test-long: $(VENV)/.dev

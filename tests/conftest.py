@@ -17,9 +17,6 @@ _stall_watch = functools.cache(StallWatch)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Files with slow tests first: at the end, files are short, and both processes have some until then.
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
     again = pytest.mark.flaky(reruns=1, condition=lambda: _stall_watch().stood_still())
     for item in items:
         item.add_marker(again)
