@@ -17,7 +17,8 @@ from tests.unit.gateway.world import photo, tile
 
 class TestLosses:
     async def test_killed_parts_are_named(self, mesh):
-        assert (await mesh.stub.Scan(pb.ScanRequest(image=ROBOT))).outcome == pb.OUTCOME_MATCHED
+        answer = await mesh.stub.Scan(pb.ScanRequest(image=ROBOT))
+        assert answer.outcome == pb.OUTCOME_MATCHED, answer
         mesh.world.detector.scores = (("toys", 0.9),)
         for part in ("catalog", "classifier"):
             await mesh.kill(part)

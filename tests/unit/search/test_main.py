@@ -76,7 +76,7 @@ def test_answers_the_same_after_a_restart_and_keeps_others_out(tmp_path: Path) -
         before = whole(stub)
         with service(tmp_path) as second:
             shards = second.DescribeShards(pb.DescribeShardsRequest(), timeout=30).shards
-            assert all("is another process using it" in shard.error.message for shard in shards)
+            assert all("is another process using it" in shard.error.message for shard in shards), shards
         assert whole(stub).shards[1].hits == before.shards[1].hits
     with service(tmp_path) as stub:
         after = whole(stub)
