@@ -21,6 +21,27 @@ from shiwu.chassis.metrics import timed_store
 # Its tracebacks say nothing that the translated errors do not.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
+
+class _Unopened(logging.Filter):
+    """Why a Milvus Lite database cannot be opened: told by its log only, with a traceback for every try to open it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: dict[str, str] = {}
+        """By absolute path."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keeps the reason and drops the record, if it is about that."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None or not isinstance(record.args, tuple):
+            return True
+        self.reasons[str(record.args[0])] = str(error) or type(error).__name__
+        return False
+
+
+_unopened = _Unopened()
+logging.getLogger("milvus_lite.server_manager").addFilter(_unopened)
+
 _T = TypeVar("_T")
 _ATTEMPTS = 2
 _PAUSE = 0.05  # between attempts, seconds
@@ -135,5 +156,5 @@ class MilvusConnection:
         else:
             said = str(error) or type(error).__name__
         if is_lite(self._endpoint) and "Open local milvus failed" in said:
-            said = "the database cannot be opened; is another process using it, is milvus-lite installed?"
+            said = f"the database cannot be opened: {_unopened.reasons.get(str(Path(self._endpoint).absolute()), said)}"
         return f"vector store {self._address}: {said.splitlines()[0] if said else type(error).__name__}"
