@@ -81,6 +81,8 @@ def _options(settings: ClientSettings) -> list[tuple[str, int | str]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+        # Else it would wait as long as any other channel to the address, even a closed one of which an error is kept.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),  # peers are near; a proxy of the environment is meant for the web
     ]
 

@@ -67,6 +67,18 @@ async def test_a_backend_that_comes_back_is_used_again(unused_tcp_port: int) -> 
                 await settled(call, 2)
 
 
+async def test_a_channel_is_not_held_back_by_one_of_before_to_the_same_address(unused_tcp_port: int) -> None:
+    async with connect(f"127.0.0.1:{unused_tcp_port}") as lost:
+        for _ in range(5):  # until it waits for longer than a call is retried
+            with pytest.raises(grpc.aio.AioRpcError) as kept:
+                await lost.unary_unary(UNARY)(b"0", timeout=5.0)
+    assert kept.value.code() is grpc.StatusCode.UNAVAILABLE
+    with EchoProcess(SERVER__PORT=str(unused_tcp_port)) as back:
+        back.port()
+        async with connect(f"127.0.0.1:{unused_tcp_port}") as channel:
+            await channel.unary_unary(UNARY)(b"0", timeout=5.0)
+
+
 async def test_draining_one_of_two_backends_fails_no_call() -> None:
     with EchoProcess() as staying, EchoProcess() as leaving:
         async with connect(both(staying.port(), leaving.port())) as channel:
