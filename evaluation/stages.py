@@ -40,7 +40,7 @@ from shiwu.inference.opening import open_model
 from shiwu.inference.tuning import RegionKind, VoteRule
 from shiwu.vision.agreement import Agreement
 from shiwu.vision.decode import Limits, decode
-from shiwu.vision.local_features import LocalFeatures, describe, pack, unpack
+from shiwu.vision.local_features import MOST_OF_PHOTO, LocalFeatures, describe, pack, unpack
 from shiwu.vision.resize import Image, shrunk
 from shiwu.wire import pictures as stocking
 from shiwu.wire.models import EmbeddingModel, FoundObject
@@ -171,7 +171,7 @@ class Stages:
 
     def describe(self, picture: Picture, box: Box) -> LocalFeatures:
         """The local features of a box, which a scan compares with those of catalogue pictures."""
-        return describe(self._crop(picture, box))
+        return describe(self._crop(picture, box), MOST_OF_PHOTO)
 
     def _crop(self, picture: Picture, box: Box) -> Image:
         model = self.embedder.model
@@ -233,7 +233,7 @@ class LocalCatalog:
         return await self._store.describe(product_ids, max_articles=max_articles)
 
     async def compare(self, crop: Image, image_ids: Sequence[str], *, seconds: float) -> Mapping[str, Agreement]:
-        return agreements(describe(crop), await self._store.find_local_features(image_ids))
+        return agreements(describe(crop, MOST_OF_PHOTO), await self._store.find_local_features(image_ids))
 
     async def record_gap(self, gap: Gap, *, seconds: float) -> None: ...
 

@@ -31,7 +31,7 @@ from services.gateway.ranking import by_similarity
 from shiwu.categories import CATEGORIES
 from shiwu.inference.tuning import QueryBankRule
 from shiwu.vision.decode import Limits, decode
-from shiwu.vision.local_features import describe, pack
+from shiwu.vision.local_features import MOST_OF_PHOTO, describe, pack
 
 _SIDE = 640
 _SEED = 3
@@ -70,7 +70,7 @@ def _steps() -> dict[str, Callable[[], Any]]:
     scores = [(category, float(score)) for category, score in zip(CATEGORIES, random.random(11), strict=True)]
     prints = [cover.picture() for cover in covers(10, _SEED)]
     crop = np.ascontiguousarray(prints[0][8:-8, 8:-8])
-    photo, pictures = describe(crop), {str(i): pack(describe(each)) for i, each in enumerate(prints)}
+    photo, pictures = describe(crop, MOST_OF_PHOTO), {str(i): pack(describe(each)) for i, each in enumerate(prints)}
     return {
         "decode 12 MP JPEG": lambda: decode(large, Limits(), _SIDE),
         "decode 12 MP JPEG, Pillow with draft": lambda: _pillow(large),
@@ -80,7 +80,7 @@ def _steps() -> dict[str, Callable[[], Any]]:
         "re-rank 100 candidates, k-reciprocal": lambda: reciprocal.rank(query, gallery, plain),
         "re-rank 100 candidates, query expansion": lambda: expansion.rank(query, gallery, plain),
         f"re-rank 100 candidates, bank of {_BANK} queries": lambda: bank.rank(query, gallery, plain),
-        "local features of a crop": lambda: describe(crop),
+        "local features of a crop": lambda: describe(crop, MOST_OF_PHOTO),
         "compare prints with 10 pictures": lambda: agreements(photo, pictures),
         "vote of 20 neighbours": lambda: vote(scores, neighbours, VOTE_RULE),
     }

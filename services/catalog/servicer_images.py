@@ -26,7 +26,7 @@ from shiwu.chassis.errors import InvalidInputError, NotFoundError, UnavailableEr
 from shiwu.v1 import catalog_pb2 as pb
 from shiwu.v1 import catalog_resources_pb2 as resources_pb
 from shiwu.vision.decode import Limits
-from shiwu.vision.local_features import SIDE, describe
+from shiwu.vision.local_features import MOST_OF_PHOTO, SIDE, describe
 from shiwu.wire.ids import check_id
 from shiwu.wire.images import to_photo
 from shiwu.wire.pictures import from_message
@@ -108,7 +108,7 @@ class ImageMethods:
         image_ids = _image_ids(request.image_ids, _MOST_COMPARED)
         image = given(request, "image")
         shown, pictures = await asyncio.gather(
-            asyncio.to_thread(lambda: describe(to_photo(image, "image", self._limits, SIDE).pixels)),
+            asyncio.to_thread(lambda: describe(to_photo(image, "image", self._limits, SIDE).pixels, MOST_OF_PHOTO)),
             self._store.find_local_features(image_ids),
         )
         found = await asyncio.to_thread(agreements, shown, pictures)

@@ -20,7 +20,9 @@ Places = NDArray[np.float32]
 """x and y in pixels, (n, 2)."""
 
 MOST: Final = 150
-"""Features of a picture, the strongest ones."""
+"""Features that are kept of a merchant's picture, the strongest ones."""
+MOST_OF_PHOTO: Final = 400
+"""Of a photo's crop: what lies around the thing has strong ones, too, which would leave its own no room."""
 SIDE: Final = 192
 """Pixels of the longer side that features are looked for in; so places fit in a byte. SIFT doubles it itself."""
 _CONTRAST: Final = 0.02
@@ -61,8 +63,11 @@ class LocalFeatures(NamedTuple):
     """The whole picture, its longer side at most `SIDE`; or as `pack` keeps it, a thumbnail's JPEG."""
 
 
-def describe(image: Image) -> LocalFeatures:
-    """The features of an RGB picture of any size, shrunk to `SIDE` already or not; of an even one there are none."""
+def describe(image: Image, most: int = MOST) -> LocalFeatures:
+    """The features of an RGB picture of any size, shrunk to `SIDE` already or not; of an even one there are none.
+
+    most: so many at most, the strongest. `unpack` takes no more than `MOST`.
+    """
     image = shrunk(image, SIDE)
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
@@ -71,11 +76,11 @@ def describe(image: Image) -> LocalFeatures:
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     sized = cv2.resize(gray, size, interpolation=cv2.INTER_CUBIC)
     # An instance for each call: they are not safe to share between threads.
-    keypoints, found = cv2.SIFT.create(MOST, contrastThreshold=_CONTRAST).detectAndCompute(sized, None)
+    keypoints, found = cv2.SIFT.create(most, contrastThreshold=_CONTRAST).detectAndCompute(sized, None)
     if found is None:
         return LocalFeatures(np.zeros((0, 2), np.uint8), np.zeros((0, _LENGTH), np.uint8), size, colours, gray)
-    places = np.array([each.pt for each in keypoints[:MOST]], np.float32)
-    root = np.sqrt(found[:MOST] / (found[:MOST].sum(axis=1, keepdims=True) + 1e-7))
+    places = np.array([each.pt for each in keypoints[:most]], np.float32)
+    root = np.sqrt(found[:most] / (found[:most].sum(axis=1, keepdims=True) + 1e-7))
     return LocalFeatures(_bytes(places), _bytes(root * _SCALE), size, colours, gray)
 
 

@@ -22,7 +22,7 @@ from services.gateway.ports import Box, Detected, Detection, EmbedderModel, Shar
 from services.gateway.progress import Progress
 from services.gateway.tuning import UNTUNED, Tunings
 from shiwu.chassis.errors import NotFoundError, PreconditionError, UnavailableError
-from shiwu.vision.local_features import describe
+from shiwu.vision.local_features import MOST_OF_PHOTO, describe
 
 GRAY = 127
 CELLS = 8
@@ -206,7 +206,7 @@ class DictCatalog(Part):
         await self.begin(seconds)
         self.compared.append(list(image_ids))
         known = {image_id: self.features[image_id] for image_id in image_ids if image_id in self.features}
-        return agreements(describe(crop), known)
+        return agreements(describe(crop, MOST_OF_PHOTO), known)
 
     async def describe(self, product_ids, *, max_articles, seconds):
         await self.begin(seconds)
