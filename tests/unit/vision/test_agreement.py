@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from evaluation.flat_shots import flat_shots
 from services.gateway.pictures import cropped
 from shiwu.vision.agreement import _matches, compare
 from shiwu.vision.decode import Limits, decode
-from shiwu.vision.local_features import SIDE, LocalFeatures, describe, pack, unpack
+from shiwu.vision.local_features import MOST, MOST_OF_PHOTO, SIDE, LocalFeatures, describe, pack, unpack
 from tests.unit.vision.prints import printed, seen
 
 
@@ -24,6 +25,15 @@ def test_the_same_print_agrees_however_it_is_turned_and_another_does_not(angle: 
     assert own.coverage > 0.5
     assert own.colour > 0.8
     assert other.features < 8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_photo_has_room_for_the_features_of_a_print_among_others(seed: int) -> None:
+    shelf = cv2.resize(printed(seed + 20), (300, 300))
+    shelf[70:230, 70:230] = cv2.resize(printed(seed), (160, 160), interpolation=cv2.INTER_AREA)
+    picture = describe(printed(seed))
+    few, many = (compare(describe(shelf, most), picture).features for most in (MOST, MOST_OF_PHOTO))
+    assert many > max(1.3 * few, 20)
 
 
 def test_a_mirrored_print_is_another() -> None:
