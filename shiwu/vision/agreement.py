@@ -27,9 +27,7 @@ _RATIO: Final = 0.85
 _TOLERANCE: Final = 6.0
 """Pixels that a matched place may lie from where the map puts it."""
 _FEWEST: Final = 9
-"""Matches: most pairs of pictures have fewer by chance, and finding a map that explains some of them costs most."""
-_FEWEST_AGREEING: Final = 6
-"""A map goes through any three, and through two more by chance."""
+"""Matches, and of these such that agree: most pairs of pictures have fewer by chance, and the rest costs most."""
 _FEWEST_CELLS: Final = 4
 """To tell their colours, or to tell blocks from others."""
 _TRIES: Final = 500
@@ -101,7 +99,7 @@ def compare(photo: LocalFeatures, picture: LocalFeatures) -> Agreement:
     if np.linalg.det(affine[:, :2]) <= 0 or largest > _SQUEEZED * smallest or smallest < _SMALLEST:
         return Agreement()
     agreeing, seen = agreeing[inliers[:, 0] > 0], seen[inliers[:, 0] > 0]
-    if len(agreeing) < _FEWEST_AGREEING:
+    if len(agreeing) < _FEWEST:
         return Agreement()
     places = picture.places.astype(np.float32)
     within = places[_inside(_mapped(places, affine), photo.size)]
