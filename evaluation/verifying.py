@@ -23,6 +23,8 @@ _GROUPS: Final[Mapping[By, tuple[str, ...]]] = {
 """What a print tells of things of these categories. The designs of the latter come in colours, and pictures of two
 colourways agree in all that is printed."""
 _CANDIDATES: Final = (COMPARED // 4, COMPARED // 2, COMPARED)
+_TIE: Final = 0.001
+"""Of mean average precision: rules as near as this to the best one are as good."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,10 @@ class VerificationFit:
 def fit_verification(scans: Mapping[str, Scans], reranker: Reranker | None) -> VerificationFit:
     """For each group the rule with the best mean average precision, of products or of styles.
 
-    Every set with photos of the group counts as much. The rule must cost no set recall at 1 or 5, and compare no more
-    pictures than help. A category whose photos lose recall at 1 by a rule is left out of it. What tells styles is
-    chosen for photos whose own colourway is not there, too.
+    Of rules that are as good, the one that asks for fewest features: a small or plain print has no more. Every set with
+    photos of the group counts as much. The rule must cost no set recall at 1 or 5, and compare no more pictures than
+    help. A category whose photos lose recall at 1 by a rule is left out of it. What tells styles is chosen for photos
+    whose own colourway is not there, too.
     """
     every = questions(scans)
     asked: Mapping[By, Sets] = {"picture": {name: every[name] for name in scans}, "style": every}
@@ -75,15 +78,16 @@ def _best(sets: Sets, reranker: Reranker | None, by: By) -> VerificationRule | N
     of_group = [name for name, photos in sets.items() if any(each.category in _GROUPS[by] for each in photos)]
     best, most = None, _mean(before, by, of_group)
     for candidates in _CANDIDATES:
-        tried: list[tuple[float, VerificationRule | None]] = [(most, best)]
+        tried: list[tuple[float, VerificationRule]] = []
         for rule in _grid(by, candidates):
             own = rule.model_copy(update={"categories": _unharmed(sets, reranker, rule)})
-            gained = qualities(sets, Ranker(reranker, (own,)))
-            if all(_costs_nothing(gained[name], before[name]) for name in sets):
-                tried.append((_mean(gained, by, of_group), own))
-        gain, found = max(tried, key=lambda each: each[0])
-        if gain > most + NOISE:
-            best, most = found, gain
+            after = qualities(sets, Ranker(reranker, (own,)))
+            if all(_costs_nothing(after[name], before[name]) for name in sets):
+                tried.append((_mean(after, by, of_group), own))
+        highest = max((mean for mean, _ in tried), default=most)
+        if highest > most + NOISE:
+            as_good = [(mean, rule) for mean, rule in tried if mean >= highest - _TIE]
+            most, best = min(as_good, key=lambda each: (each[1].least, -each[0]))
     return best
 
 
