@@ -41,7 +41,7 @@ from services.gateway.ports import Box
 from services.gateway.ranking import Ranking, by_similarity
 from services.gateway.verification import Compared, Rules, comparable, judged, verified
 from shiwu.inference.tuning import RegionRule, Tuning
-from shiwu.vision.agreement import Agreement, compare
+from shiwu.vision.agreement import compare_all
 from shiwu.vision.local_features import LocalFeatures
 
 Vectors = NDArray[np.float32]
@@ -169,12 +169,12 @@ class _Catalogue:
         own = similarities[nearest]
         ranking = by_similarity(own.tolist())
         if rules:
-            agreements: list[Agreement | None] = [None] * len(covers)
-            for place in comparable([each.category for each in covers], rules):
-                agreements[place] = compare(query.local_features, self.stocked[nearest[place]].local_features)
+            places = comparable([each.category for each in covers], rules)
+            pictures = [self.stocked[nearest[place]].local_features for place in places]
+            agreements = dict(zip(places, compare_all(query.local_features, pictures), strict=True))
             seen = [
-                Compared(cover.category, cover.product_id, similarity, found)
-                for cover, similarity, found in zip(covers, own.tolist(), agreements, strict=True)
+                Compared(cover.category, cover.product_id, similarity, agreements.get(place))
+                for place, (cover, similarity) in enumerate(zip(covers, own.tolist(), strict=True))
             ]
             ranking = verified(ranking, judged(seen, rules))
         return _Ranked(covers, own, ranking)

@@ -17,7 +17,7 @@ from evaluation.stages import Look
 from offline.training.items import Item
 from services.classifier.voting import Neighbour
 from shiwu.inference.tuning import DomainMeans, RegionRule
-from shiwu.vision.agreement import Agreement, compare
+from shiwu.vision.agreement import Agreement, compare_all
 from shiwu.vision.local_features import LocalFeatures
 
 _CANDIDATES: Final = 100
@@ -146,8 +146,8 @@ class Catalogue:
         if not shown.local_features:
             return [Agreement()] * len(rows)
         pictures = [self.local_features[row] for row in rows]
-        own = shown.local_features[part]
-        return [Agreement() if each is None else compare(own, each) for each in pictures]
+        found = iter(compare_all(shown.local_features[part], [each for each in pictures if each is not None]))
+        return [Agreement() if each is None else next(found) for each in pictures]
 
     def _searched(self, shown: Shown, kept: NDArray[np.bool_]) -> list[int]:
         """Which part of the photo a scan chooses among the pictures that are `kept`, as `Look.compared` has it."""

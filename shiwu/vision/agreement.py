@@ -8,10 +8,12 @@ whether all that is printed is: another name under the same drawing is another p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from shiwu.vision.local_features import CELLS, THUMBNAIL, LocalFeatures, Places, gray_of
@@ -21,7 +23,6 @@ Affine = NDArray[np.float64]
 Projective = NDArray[np.float64]
 """Likewise, (3, 3)."""
 Values = NDArray[np.float32]
-"""One for each pixel."""
 
 _RATIO: Final = 0.85
 _TOLERANCE: Final = 6.0
@@ -67,6 +68,11 @@ _CLEAR: Final = 0.95
 """And at least, where they tell all they can."""
 _MIDDLES: Final = slice(_BLOCK // 2, THUMBNAIL - _BLOCK // 2 + 1, _BLOCK // 2)
 """Of the blocks, across and down."""
+_BLOCKS: Final = np.stack(
+    [(np.abs(np.arange(THUMBNAIL) + 0.5 - at) < _BLOCK / 2) / np.float32(_BLOCK) for at in range(THUMBNAIL)[_MIDDLES]],
+    axis=1,
+)
+"""What sums the pixels of a row to the means of its blocks, (96, 18)."""
 
 
 class Agreement(NamedTuple):
@@ -81,14 +87,36 @@ class Agreement(NamedTuple):
     """How little any part of the print differs more than the others, 0 to 1; 1 where the view is not clear enough."""
 
 
+class _Photo(NamedTuple):
+    """What every comparison needs of a photo."""
+
+    places: Places
+    size: tuple[int, int]
+    descriptors: Values
+    """As unit vectors, (n, 128)."""
+    chroma: Values
+    gray: Values
+
+
 def compare(photo: LocalFeatures, picture: LocalFeatures) -> Agreement:
     """What of a picture is in the photo, as one map explains it. Raises ValueError for a damaged thumbnail."""
-    matches = _matches(photo.descriptors, picture.descriptors)
+    return compare_all(photo, [picture])[0]
+
+
+def compare_all(photo: LocalFeatures, pictures: Iterable[LocalFeatures]) -> list[Agreement]:
+    """The same of each of the pictures, in their order."""
+    places = photo.places.astype(np.float32)
+    own = _Photo(places, photo.size, _unit(photo.descriptors), _chroma(photo), _softened(gray_of(photo)))
+    return [_compared(own, each) for each in pictures]
+
+
+def _compared(photo: _Photo, picture: LocalFeatures) -> Agreement:
+    matches = _matches(photo.descriptors, _unit(picture.descriptors))
     if len(matches) < _FEWEST:
         return Agreement()
     # RANSAC draws from OpenCV's own generator, one for each thread: the same pictures always agree as much.
     cv2.setRNGSeed(_SEED)
-    agreeing, seen = picture.places[matches[:, 1]].astype(np.float32), photo.places[matches[:, 0]].astype(np.float32)
+    agreeing, seen = picture.places[matches[:, 1]].astype(np.float32), photo.places[matches[:, 0]]
     found, inliers = cv2.estimateAffine2D(
         agreeing, seen, method=cv2.RANSAC, ransacReprojThreshold=_TOLERANCE, maxIters=_TRIES
     )
@@ -124,7 +152,7 @@ def _inside(places: Places, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(((places >= 0) & (places < size)).all(axis=1))
 
 
-def _colour(photo: LocalFeatures, picture: LocalFeatures, affine: Affine, within: Places) -> float:
+def _colour(photo: _Photo, picture: LocalFeatures, affine: Affine, within: Places) -> float:
     """How alike the colours are in the picture's cells that these of its places lie around."""
     scale = np.array(picture.size, np.float32) / CELLS
     mask = np.zeros((CELLS, CELLS), np.uint8)
@@ -135,7 +163,7 @@ def _colour(photo: LocalFeatures, picture: LocalFeatures, affine: Affine, within
     if seen.sum() < _FEWEST_CELLS:
         return 0.0
     across, down = (places[seen] * CELLS / np.array(photo.size, np.float32) - 0.5).T
-    own = cv2.remap(_chroma(photo), across[None], down[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    own = cv2.remap(photo.chroma, across[None], down[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     gap = own - _chroma(picture)[y[seen], x[seen]]
     gap = gap - np.clip(np.median(gap, axis=0), -_LIGHT, _LIGHT)
     return float(np.clip((_OTHER_COLOUR - np.abs(gap).mean()) / (_OTHER_COLOUR - _SAME_COLOUR), 0.0, 1.0))
@@ -158,15 +186,14 @@ def _projective(affine: Affine, agreeing: Places, seen: Places, size: tuple[int,
     return np.asarray(found, np.float64) if 0.0 < scales.max() <= _BEND * scales.min() else plain
 
 
-def _detail(photo: LocalFeatures, picture: LocalFeatures, projective: Projective) -> float:
+def _detail(photo: _Photo, picture: LocalFeatures, projective: Projective) -> float:
     """Whether all of the picture's printed blocks are as alike to what lies near their places in the photo."""
     shape = (THUMBNAIL, THUMBNAIL)
     thumbnail = _softened(cv2.resize(gray_of(picture), shape, interpolation=cv2.INTER_AREA))
-    shown = gray_of(photo)
     around = np.array([[1, 0, -_SHIFT], [0, 1, -_SHIFT], [0, 0, 1]])
-    to_photo = np.linalg.inv(_grid(shown.shape, photo.size)) @ projective @ _grid(shape, picture.size) @ around
+    to_photo = np.linalg.inv(_grid(photo.gray.shape, photo.size)) @ projective @ _grid(shape, picture.size) @ around
     warped = cv2.warpPerspective(
-        _softened(shown),
+        photo.gray,
         to_photo,
         (THUMBNAIL + 2 * _SHIFT, THUMBNAIL + 2 * _SHIFT),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -175,30 +202,36 @@ def _detail(photo: LocalFeatures, picture: LocalFeatures, projective: Projective
     )
     in_view: Values = np.asarray(warped > -1.0, np.float32)
     laid: Values = np.asarray(warped * in_view, np.float32)
-    mean, deviation = (_at_blocks(each) for each in _moments(thumbnail))
-    means, deviations = _moments(laid)
-    best = np.full_like(mean, -1.0)
-    for shift in np.ndindex(2 * _SHIFT + 1, 2 * _SHIFT + 1):
-        products = _at_blocks(_box(np.multiply(thumbnail, _moved(laid, *shift))))
-        scale = deviation * np.maximum(_at_blocks(_moved(deviations, *shift)), _PHOTO_DEVIATION)
-        found = (products - mean * _at_blocks(_moved(means, *shift))) / np.maximum(scale, 1e-6)
-        np.maximum(best, found, out=best)
-    seen = _at_blocks(_moved(_box(in_view), _SHIFT, _SHIFT)) > 0.999
-    alike = best[seen & (deviation > _PRINTED)]
-    if len(alike) < _FEWEST_CELLS:
+    mean = _BLOCKS.T @ thumbnail @ _BLOCKS
+    deviation = np.sqrt(np.maximum(_BLOCKS.T @ (thumbnail * thumbnail) @ _BLOCKS - mean * mean, 0.0))
+    means = _box(laid)
+    deviations = np.sqrt(np.maximum(_box(laid * laid) - means * means, 0.0))
+    covariance = _products(thumbnail, laid) - mean * _shifted(means)
+    alike = covariance / np.maximum(deviation * np.maximum(_shifted(deviations), _PHOTO_DEVIATION), 1e-6)
+    seen = _shifted(_box(in_view))[_SHIFT, _SHIFT] > 0.999
+    best = alike.max(axis=(0, 1))[seen & (deviation > _PRINTED)]
+    if len(best) < _FEWEST_CELLS:
         return 1.0
-    worst, middle = np.clip(np.quantile(alike, (_WORST, 0.5)), 0.0, 1.0)
+    worst, middle = np.clip(np.quantile(best, (_WORST, 0.5)), 0.0, 1.0)
     evenness = min(1.0, (worst + _SLACK) / (middle**_USUAL + _SLACK))
     clearness = np.clip((middle - _UNCLEAR) / (_CLEAR - _UNCLEAR), 0.0, 1.0)
     return float(1.0 - clearness * (1.0 - evenness**2))
 
 
-def _moved(values: Values, down: int, across: int) -> Values:
-    return values[down : down + THUMBNAIL, across : across + THUMBNAIL]
+def _products(thumbnail: Values, laid: Values) -> Values:
+    """The mean product of each block, (18, 18), with the photo's at each shift of it, (7, 7, 18, 18)."""
+    shifts, blocks = 2 * _SHIFT + 1, _BLOCKS.shape[1]
+    found = np.empty((shifts, blocks, shifts, blocks), np.float32)
+    for down in range(shifts):
+        beside = sliding_window_view(laid[down : down + THUMBNAIL], THUMBNAIL, axis=1)
+        across = (beside * thumbnail[:, None]).reshape(-1, THUMBNAIL) @ _BLOCKS
+        found[down] = (_BLOCKS.T @ across.reshape(THUMBNAIL, -1)).reshape(blocks, shifts, blocks)
+    return found.transpose(0, 2, 1, 3)
 
 
-def _at_blocks(values: Values) -> Values:
-    return values[_MIDDLES, _MIDDLES]
+def _shifted(values: Values) -> Values:
+    """The values in the middles of the blocks at each shift, (7, 7, 18, 18)."""
+    return sliding_window_view(values, (THUMBNAIL, THUMBNAIL))[..., _MIDDLES, _MIDDLES]
 
 
 def _grid(shape: tuple[int, ...], size: tuple[int, int]) -> Projective:
@@ -211,21 +244,15 @@ def _softened(gray: ArrayLike) -> Values:
     return np.asarray(cv2.GaussianBlur(np.asarray(gray, np.float32), (0, 0), _BLUR), np.float32)
 
 
-def _moments(gray: Values) -> tuple[Values, Values]:
-    """Mean and standard deviation of the block around each pixel."""
-    mean = _box(gray)
-    return mean, np.sqrt(np.maximum(_box(gray * gray) - mean * mean, 0.0))
-
-
 def _box(values: Values) -> Values:
     return np.asarray(cv2.boxFilter(values, -1, (_BLOCK, _BLOCK), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _matches(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Rows of both that are each other's nearest, and much nearer than the next, (m, 2)."""
+def _matches(first: Values, second: Values) -> NDArray[np.intp]:
+    """Rows of both that are each other's nearest, and much nearer than the next, (m, 2); of unit vectors."""
     if len(first) < 2 or len(second) < 2:
         return np.zeros((0, 2), np.intp)
-    cosines = _unit(first) @ _unit(second).T
+    cosines = first @ second.T
     nearest = cosines.argmax(axis=1)
     rows = np.arange(len(first))
     best = cosines[rows, nearest]
@@ -239,4 +266,5 @@ def _matches(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.
 
 def _unit(descriptors: NDArray[np.uint8]) -> NDArray[np.float32]:
     values = descriptors.astype(np.float32)
-    return np.asarray(values / (np.linalg.norm(values, axis=1, keepdims=True) + 1e-7), np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", values, values))
+    return np.asarray(values / (lengths[:, None] + 1e-7), np.float32)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evaluation.flat_covers import covers
 from evaluation.flat_shots import flat_shots
 from services.gateway.pictures import cropped
-from shiwu.vision.agreement import _matches, compare
+from shiwu.vision.agreement import _matches, _unit, compare, compare_all
 from shiwu.vision.decode import Limits, decode
 from shiwu.vision.local_features import MOST, MOST_OF_PHOTO, SIDE, LocalFeatures, describe, pack, unpack
 from tests.unit.vision.prints import printed, seen
@@ -101,7 +101,7 @@ def test_matches_are_those_of_a_plain_search(seed: int, first: int, second: int)
     base = rng.integers(0, 256, (12, 128), dtype=np.uint8)
     noise = rng.integers(0, 40, (12, 128))
     a, b = base[:first], np.clip(base.astype(int) + noise, 0, 255).astype(np.uint8)[rng.permutation(12)[:second]]
-    assert _matches(a, b).tolist() == _slow_matches(a, b)
+    assert _matches(_unit(a), _unit(b)).tolist() == _slow_matches(a, b)
 
 
 def _slow_matches(first: np.ndarray, second: np.ndarray) -> list[list[int]]:
@@ -116,6 +116,14 @@ def _slow_matches(first: np.ndarray, second: np.ndarray) -> list[list[int]]:
         if int(np.argmin(back)) == i and distances[j] < 0.85 * sorted(distances)[1]:
             found.append([i, j])
     return found
+
+
+def test_many_pictures_are_compared_in_their_order() -> None:
+    photo = describe(seen(printed(0), 10))
+    pictures = [describe(printed(seed)) for seed in (1, 0, 2)]
+    agreements = compare_all(photo, pictures)
+    assert agreements == [compare(photo, each) for each in pictures]
+    assert agreements[1].features > 20 > max(agreements[0].features, agreements[2].features)
 
 
 def test_random_places_are_no_agreement() -> None:
