@@ -10,7 +10,11 @@ validation data:
 - hubness: how near its best picture is to photos of anything (query_bank.py), where a bank is in use;
 - agreement: the share of the five best-ranked pictures that are of it;
 - shared print: how much of its best picture's print is in the photo, at the same places, in the same colours and alike
-  in every part (verification.py). A product of the same brand shares some of it, a turned or cropped photo not all.
+  in every part (verification.py), less most of what is shared with another product's picture: where others of its brand
+  have as much in common with the photo, it may be any of them, or one that is not there. Not all, for two merchants may
+  list one thing as two products.
+
+Where not all of the catalogue was searched, no lead counts: what is missing may be as near and share as much.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.gateway.ranking import Ranking
+from services.gateway.ranking import Prints, Ranking
 from shiwu.inference.tuning import AcceptanceRule
 
 DEFAULT_RULE: Final = AcceptanceRule(bias=-9.0, similarity=12.0, margin=8.0, threshold=0.5)
@@ -40,6 +44,9 @@ class Signs:
 
 
 _AGREEING: Final = 5
+_RIVAL: Final = 0.75
+"""How much of another product's shared print counts against the best one's. The more, the better known and unknown
+things are told apart in tuning's photos, which show no product that is listed twice."""
 
 
 def agreement(products: Sequence[str]) -> float:
@@ -51,17 +58,28 @@ def agreement(products: Sequence[str]) -> float:
     return first.count(first[0]) / len(first)
 
 
-def signs_of(ranking: Ranking, products: Sequence[str], *, similarity: float, margin: float) -> Signs:
-    """What is known of the best product. products: of the candidates, in their own order."""
-    order, prints = ranking.order.tolist(), ranking.prints
+def signs_of(
+    ranking: Ranking, products: Sequence[str], *, similarity: float, margin: float, complete: bool = True
+) -> Signs:
+    """What is known of the best product. products: of the candidates, in their own order.
+
+    complete: whether all of the catalogue was searched.
+    """
+    order = ranking.order.tolist()
     best = order[0]
     return Signs(
         similarity=similarity,
-        margin=margin,
+        margin=margin if complete else min(margin, 0.0),
         hubness=None if ranking.hubness is None else float(ranking.hubness[best]),
         agreement=agreement([products[i] for i in order]),
-        shared_print=0.0 if prints is None else float(prints.shared[best]),
+        shared_print=0.0 if ranking.prints is None else _shared_print(best, ranking.prints, products, complete),
     )
+
+
+def _shared_print(best: int, prints: Prints, products: Sequence[str], complete: bool) -> float:
+    own = float(prints.shared[best])
+    others = [float(prints.shared[i]) for i, product in enumerate(products) if product != products[best]]
+    return own - _RIVAL * max(others if complete else [own, *others], default=0.0)
 
 
 def probability(signs: Signs, rule: AcceptanceRule) -> float:

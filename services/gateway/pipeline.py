@@ -189,12 +189,14 @@ class Scanner(Generic[F]):
         if answer.candidates and answer.ranking is not None:
             answer.styles = grouped(answer.candidates, answer.ranking)
             best = answer.styles[0].products[0]
-            margin = lead(best, found.hits)
-            if _search_is_lossy(progress):
-                margin = min(margin, 0.0)
             rule = self._tunings.of(found.model.id).acceptance
-            products = [candidate.product_id for candidate in answer.candidates]
-            signs = signs_of(answer.ranking, products, similarity=best.similarity, margin=margin)
+            signs = signs_of(
+                answer.ranking,
+                [candidate.product_id for candidate in answer.candidates],
+                similarity=best.similarity,
+                margin=lead(best, found.hits),
+                complete=not _search_is_lossy(progress),
+            )
             answer.confidence = probability(signs, rule)
             limit = threshold(best.category, rule)
         if answer.styles and answer.confidence >= limit:

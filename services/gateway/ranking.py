@@ -26,7 +26,8 @@ class Prints(NamedTuple):
     worth: NDArray[np.float32]
     """What that counts, as cosine similarity."""
     shared: NDArray[np.float32]
-    """How much of its print is in the photo: at the same places, in the same colours, alike in every part; 0 to 1."""
+    """How much of its print is in the photo, as surely as that is proven, 0 to 1: at the same places, in the same
+    colours, alike in every part."""
 
 
 class Ranking(NamedTuple):

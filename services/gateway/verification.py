@@ -92,7 +92,7 @@ def judged(candidates: Sequence[Compared], rules: Rules) -> Prints:
         if rule.by == "picture":
             prints.proofs[own] = proofs * colours * (1.0 + detail) / 2.0  # pictures that differ in a part prove half
             prints.worth[own] = rule.weight * prints.proofs[own]
-            prints.shared[own] = np.where(features > rule.least, coverage * colours * detail, 0.0)
+            prints.shared[own] = proofs * coverage * colours * detail
         else:
             others = rule.weight * proofs * (1.0 - colours)
             prints.proofs[own], prints.worth[own] = _of_styles(

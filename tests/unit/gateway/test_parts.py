@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from services.gateway import acceptance
-from services.gateway.acceptance import Signs, agreement, probability, threshold
+from services.gateway.acceptance import Signs, agreement, probability, signs_of, threshold
 from services.gateway.candidates import grouped, lead, likely_categories, merged, nearest, vectors
 from services.gateway.cropping import choose
 from services.gateway.models import ModelList, Models
 from services.gateway.pictures import cropped, prepared
 from services.gateway.ports import Box, Detected, ShardHits
 from services.gateway.progress import Progress
-from services.gateway.ranking import Ranking
+from services.gateway.ranking import Prints, Ranking, by_similarity
 from services.gateway.scan_id import new_scan_id
 from shiwu.chassis.errors import DeadlineError, UnavailableError
 from shiwu.inference.tuning import AcceptanceRule
@@ -51,6 +51,24 @@ class TestAcceptance:
         assert agreement(["a", "b", "a", "c", "a", "a", "a"]) == 0.6
         assert agreement(["a", "b"]) == 0.5
         assert agreement(["a"]) == 1.0
+
+    def test_what_another_product_shares_counts_against_the_best_ones_print(self):
+        def shared(*values, complete=True):
+            prints = Prints(*[np.array(values, np.float32)] * 3)
+            ranking = by_similarity([0.9, 0.8, 0.7])._replace(prints=prints)
+            return signs_of(ranking, ["a", "a", "b"], similarity=0.9, margin=0.2, complete=complete).shared_print
+
+        assert shared(0.5, 0.5, 0.0) == 0.5, "another picture of it is no rival"
+        assert shared(0.5, 0.0, 0.25) == 0.5 - 0.75 * 0.25
+        assert shared(0.5, 0.0, 0.5) == 0.125, "one thing that is listed twice still shares something"
+        assert shared(0.5, 0.0, 0.0, complete=False) == 0.125, "what is missing may share as much"
+        assert shared(0.0, 0.0, 1.0, complete=False) == -0.75
+
+    @pytest.mark.parametrize(("margin", "counted"), [(0.2, 0.0), (-0.1, -0.1)])
+    def test_where_not_all_was_searched_no_lead_counts(self, margin, counted):
+        ranking = by_similarity([0.9])
+        assert signs_of(ranking, ["a"], similarity=0.9, margin=margin).margin == margin
+        assert signs_of(ranking, ["a"], similarity=0.9, margin=margin, complete=False).margin == counted
 
     @pytest.mark.parametrize(("similarity", "expected"), [(1.0, 1.0), (-1.0, 0.0)])
     def test_extreme_parameters_do_not_overflow(self, similarity, expected):

@@ -205,10 +205,12 @@ def test_other_colours_move_no_style(seen) -> None:
     assert nearest(0.0) == pytest.approx(nearest(1.0), abs=1e-6)
 
 
-def test_what_is_shared_is_of_place_colour_and_every_part_and_nothing_where_too_little_agrees() -> None:
-    agreements = [Agreement(9, 0.5, 0.5, 0.5), Agreement(8, 0.9, 1.0, 1.0), None, Agreement(100, 1.0, 1.0, 0.25)]
+def test_what_is_shared_is_of_place_colour_and_every_part_as_far_as_it_is_proven() -> None:
+    agreements = [Agreement(40, 0.5, 0.5, 0.5), Agreement(8, 0.9, 1.0, 1.0), None, Agreement(100, 1.0, 1.0, 0.25)]
+    agreements += [Agreement(12, 1.0, 1.0, 1.0)]
     shared = judged([Compared("toys", "s", 0.5, each) for each in agreements], [RULE]).shared
-    assert shared.tolist() == [0.125, 0.0, 0.0, 0.25]
+    assert shared[:4].tolist() == [0.125, 0.0, 0.0, 0.25]
+    assert shared[4] == pytest.approx(np.log(5) / np.log(33))
 
 
 def test_each_rule_compares_its_own_categories_as_far_as_it_says() -> None:
