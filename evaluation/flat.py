@@ -6,8 +6,8 @@ The products are drawn (evaluation.flat_covers) and the photos are simulated pho
 against all covers. Crops and vectors are made by the services' own code, merchants' pictures as the catalogue takes
 them in. Rows: the cover's true box, the region that a scan looks at first, the one that it chooses in the end, the
 centre, the whole photo; and the first three after a quarter turn of the photo. "+ prints": the same, ranked as scans
-rank by the embedder's tuning, where that compares prints. A second table: of the same photos, and of them when their
-cover is taken out of the catalogue, how many are answered with a product.
+rank by the embedder's tuning, where that compares prints. A second table: of the same photos, of them when their cover
+is in the catalogue once more as another product, and when it is taken out, how many are answered with a product.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ from evaluation.metrics import Retrieval, interval, rank_of, retrieval
 from evaluation.photo_sets import Entry
 from evaluation.region_fitting import pick
 from evaluation.stages import Stages, Stocked, read, turned
-from services.gateway.acceptance import Signs, probability, signs_of, threshold
+from services.gateway.acceptance import probability, signs_of, threshold
 from services.gateway.pictures import Picture
 from services.gateway.ports import Box
 from services.gateway.ranking import Ranking, by_similarity
@@ -47,6 +47,7 @@ from shiwu.vision.local_features import LocalFeatures
 Vectors = NDArray[np.float32]
 
 _TURNED = ("exact box", "first region", "chosen region")
+_AGAIN = ", again"
 
 
 def main() -> None:
@@ -144,13 +145,16 @@ class _Ranked(NamedTuple):
         """As ranked."""
         return [self.covers[i].product_id for i in self.ranking.order.tolist()]
 
-    def signs(self) -> Signs:
-        """Of the best cover. Every cover has one picture."""
+    def answer(self, tuning: Tuning) -> str | None:
+        """The best cover, where a scan would say so. Every cover has one picture."""
         best = int(self.ranking.order[0])
         others = np.delete(self.similarities, best)
         similarity = float(self.similarities[best])
         products = [each.product_id for each in self.covers]
-        return signs_of(self.ranking, products, similarity=similarity, margin=similarity - float(others[0]))
+        signs = signs_of(self.ranking, products, similarity=similarity, margin=similarity - float(others[0]))
+        rule = tuning.acceptance
+        sure = probability(signs, rule) >= threshold(self.covers[best].category, rule)
+        return products[best] if sure else None
 
 
 @dataclass(frozen=True)
@@ -161,11 +165,17 @@ class _Catalogue:
     stocked: Sequence[Stocked]
     gallery: Vectors
 
-    def ranked(self, query: _Query, rules: Rules, without: int | None = None) -> _Ranked:
-        """As a scan ranks them; without one of them."""
+    def ranked(self, query: _Query, rules: Rules, *, without: int | None = None, twice: int | None = None) -> _Ranked:
+        """As a scan ranks them; without one of them, or with one that is listed once more."""
         similarities = (self.gallery @ query.vectors.T).max(axis=1)
-        nearest = [i for i in np.argsort(-similarities, kind="stable").tolist() if i != without]
-        covers = [self.products[i] for i in nearest]
+        nearest, covers = [], []
+        for i in np.argsort(-similarities, kind="stable").tolist():
+            if i != without:
+                nearest.append(i)
+                covers.append(self.products[i])
+            if i == twice:
+                nearest.append(i)
+                covers.append(replace(self.products[i], product_id=f"{self.products[i].product_id}{_AGAIN}"))
         own = similarities[nearest]
         ranking = by_similarity(own.tolist())
         if rules:
@@ -184,16 +194,14 @@ def _accepted(catalogue: _Catalogue, queries: Sequence[_Query], tuning: Tuning) 
     """Shares of photos that are answered with a product, where theirs is in the catalogue, and where it is not."""
     shares: dict[str, list[bool]] = {}
     for i, query in enumerate(queries):
-        product = catalogue.products[i]
-        for without in (None, i):
-            found = catalogue.ranked(query, tuning.verification, without)
-            best = found.covers[int(found.ranking.order[0])]
-            sure = probability(found.signs(), tuning.acceptance) >= threshold(best.category, tuning.acceptance)
-            if without is None:
-                shares.setdefault("present, rightly", []).append(sure and best is product)
-                shares.setdefault("present, wrongly", []).append(sure and best is not product)
-            else:
-                shares.setdefault(f"absent, {product.varies}", []).append(sure)
+        name = catalogue.products[i].product_id
+        present = catalogue.ranked(query, tuning.verification).answer(tuning)
+        twice = catalogue.ranked(query, tuning.verification, twice=i).answer(tuning)
+        absent = catalogue.ranked(query, tuning.verification, without=i).answer(tuning)
+        shares.setdefault("present, rightly", []).append(present == name)
+        shares.setdefault("present, wrongly", []).append(present not in (None, name))
+        shares.setdefault("present twice, rightly", []).append(twice in (name, name + _AGAIN))
+        shares.setdefault(f"absent, {catalogue.products[i].varies}", []).append(absent is not None)
     return {name: round(float(np.mean(outcomes)), 4) for name, outcomes in sorted(shares.items())}
 
 

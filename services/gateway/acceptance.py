@@ -10,9 +10,9 @@ validation data:
 - hubness: how near its best picture is to photos of anything (query_bank.py), where a bank is in use;
 - agreement: the share of the five best-ranked pictures that are of it;
 - shared print: how much of its best picture's print is in the photo, at the same places, in the same colours and alike
-  in every part (verification.py), less most of what is shared with another product's picture: where others of its brand
-  have as much in common with the photo, it may be any of them, or one that is not there. Not all, for two merchants may
-  list one thing as two products.
+  in every part (verification.py), less half of what another product's picture shares: where others of its brand have as
+  much in common with the photo, it may be any of them, or one that is not there. Half, for two merchants may list one
+  thing as two products.
 
 Where not all of the catalogue was searched, no lead counts: what is missing may be as near and share as much.
 """
@@ -44,9 +44,9 @@ class Signs:
 
 
 _AGREEING: Final = 5
-_RIVAL: Final = 0.75
-"""How much of another product's shared print counts against the best one's. The more, the better known and unknown
-things are told apart in tuning's photos, which show no product that is listed twice."""
+_RIVAL: Final = 0.5
+"""How much of another product's shared print counts against the best one's. The more, the better are known and unknown
+things told apart, and the fewer things are answered that are listed twice (docs/decisions/0043)."""
 
 
 def agreement(products: Sequence[str]) -> float:

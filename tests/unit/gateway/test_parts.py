@@ -59,10 +59,10 @@ class TestAcceptance:
             return signs_of(ranking, ["a", "a", "b"], similarity=0.9, margin=0.2, complete=complete).shared_print
 
         assert shared(0.5, 0.5, 0.0) == 0.5, "another picture of it is no rival"
-        assert shared(0.5, 0.0, 0.25) == 0.5 - 0.75 * 0.25
-        assert shared(0.5, 0.0, 0.5) == 0.125, "one thing that is listed twice still shares something"
-        assert shared(0.5, 0.0, 0.0, complete=False) == 0.125, "what is missing may share as much"
-        assert shared(0.0, 0.0, 1.0, complete=False) == -0.75
+        assert shared(0.5, 0.0, 0.25) == 0.375
+        assert shared(0.5, 0.0, 0.5) == 0.25, "one thing that is listed twice still shares something"
+        assert shared(0.5, 0.0, 0.0, complete=False) == 0.25, "what is missing may share as much"
+        assert shared(0.0, 0.0, 1.0, complete=False) == -0.5
 
     @pytest.mark.parametrize(("margin", "counted"), [(0.2, 0.0), (-0.1, -0.1)])
     def test_where_not_all_was_searched_no_lead_counts(self, margin, counted):
