@@ -11,9 +11,18 @@ from hypothesis import strategies as st
 from evaluation.flat_covers import covers
 from evaluation.flat_shots import flat_shots
 from services.gateway.pictures import cropped
-from shiwu.vision.agreement import _matches, _unit, compare, compare_all
+from shiwu.vision.agreement import _matches, _products, _unit, compare, compare_all
 from shiwu.vision.decode import Limits, decode
-from shiwu.vision.local_features import MOST, MOST_OF_PHOTO, SIDE, LocalFeatures, describe, pack, unpack
+from shiwu.vision.local_features import (
+    MOST,
+    MOST_OF_PHOTO,
+    SIDE,
+    THUMBNAIL,
+    LocalFeatures,
+    describe,
+    pack,
+    unpack,
+)
 from tests.unit.vision.prints import printed, seen
 
 
@@ -124,6 +133,19 @@ def test_many_pictures_are_compared_in_their_order() -> None:
     agreements = compare_all(photo, pictures)
     assert agreements == [compare(photo, each) for each in pictures]
     assert agreements[1].features > 20 > max(agreements[0].features, agreements[2].features)
+
+
+def test_blocks_are_laid_over_the_photo_at_every_shift() -> None:
+    """Against the plain sums: blocks of 10 x 10 pixels every 5, shifts of up to 3 pixels."""
+    rng = np.random.default_rng(0)
+    thumbnail, laid = (rng.uniform(0, 255, (side, side)).astype(np.float32) for side in (THUMBNAIL, THUMBNAIL + 6))
+    found = _products(thumbnail, laid)
+    assert found.shape == (7, 7, 18, 18)
+    for down, across, row, column in rng.integers(0, (7, 7, 18, 18), (50, 4)).tolist():
+        y, x = 5 * row, 5 * column
+        beside = laid[y + down : y + down + 10, x + across : x + across + 10]
+        expected = (thumbnail[y : y + 10, x : x + 10] * beside).mean()
+        assert found[down, across, row, column] == pytest.approx(expected, rel=1e-4)
 
 
 def test_random_places_are_no_agreement() -> None:
