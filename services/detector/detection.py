@@ -29,7 +29,7 @@ class Objects:
 
 
 class Detector:
-    """One detector with raw heads: RetinaNet (Lin et al., ICCV 2017) or FCOS (Tian et al., ICCV 2019)."""
+    """One detector: the square that its model reads, and what the model's answers mean."""
 
     def __init__(self, manifest: DetectorManifest, runner: ModelRunner) -> None:
         self.manifest = manifest
@@ -63,9 +63,9 @@ class Detector:
         min_score: float,
         max_objects: int,
     ) -> Objects:
-        """Objects from the raw heads of one picture: scores (anchors, labels), deltas (anchors, 4).
+        """Objects from the raw heads of one picture: scores (answers, labels), deltas (answers, 4).
 
-        A model with points has those instead. placement: where the picture lies in the square. shape: the picture's
+        placement: where the picture lies in the square. shape: the picture's
         height and width.
         """
         self._check(scores, deltas)

@@ -19,6 +19,8 @@ from pydantic import (
 from shiwu.inference.frozen import Frozen
 from shiwu.inference.tuning import Tuning
 from shiwu.vision.anchors import AnchorGrid
+from shiwu.vision.corners import CornerGrid
+from shiwu.vision.heads import Grid
 from shiwu.vision.points import PointGrid
 from shiwu.vision.resize import Fit
 
@@ -108,17 +110,28 @@ class Points(Frozen):
         return PointGrid(self.strides)
 
 
-class DetectorManifest(_Manifest):
-    """A detector with raw heads: of anchors, or of points.
+class Corners(Frozen):
+    """Boxes that the graph has decoded itself (see shiwu/vision/corners.py)."""
 
-    Input "image": uint8 (batch, size, size, 3), RGB. Outputs: "scores" float32 (batch, anchors or points, labels)
-    after the sigmoid; "deltas" float32 (batch, anchors or points, 4), coded as the grid's `encode` does.
+    count: PositiveInt
+    """Of a picture, before suppression."""
+
+    def grid(self) -> CornerGrid:
+        return CornerGrid(self.count)
+
+
+class DetectorManifest(_Manifest):
+    """A detector with raw heads, of anchors or of points, or with boxes that still need suppression.
+
+    Input "image": uint8 (batch, size, size, 3), RGB. Outputs: "scores" float32 (batch, answers, labels) after the
+    sigmoid; "deltas" float32 (batch, answers, 4), coded as the grid's `encode` does.
     """
 
     task: Literal["detection"]
     labels: tuple[str, ...]
     anchors: Anchors | None = None
     points: Points | None = None
+    corners: Corners | None = None
     prominence: float = Field(0.0, ge=0.0)
     """Objects are ranked by score times their share of the picture to this power; 0: by score alone."""
     min_score: float = Field(ge=0.0, le=1.0)
@@ -126,15 +139,15 @@ class DetectorManifest(_Manifest):
 
     @model_validator(mode="after")
     def _one_kind_of_head(self) -> Self:
-        if (self.anchors is None) == (self.points is None):
-            msg = "a detector has either anchors or points"
+        if sum(head is not None for head in (self.anchors, self.points, self.corners)) != 1:
+            msg = "a detector has either anchors or points, or corners"
             raise ValueError(msg)
         return self
 
     @property
-    def grid(self) -> AnchorGrid | PointGrid:
+    def grid(self) -> Grid:
         """Where the heads answer, and how deltas mean boxes."""
-        head = self.anchors or self.points
+        head = self.anchors or self.points or self.corners
         assert head is not None  # noqa: S101 - the validator has seen to it
         return head.grid()
 

@@ -10,20 +10,23 @@ from numpy.typing import NDArray
 from shiwu.vision import boxes as geometry
 from shiwu.vision.anchors import AnchorGrid
 from shiwu.vision.boxes import Boxes
+from shiwu.vision.corners import CornerGrid
 from shiwu.vision.points import PointGrid
 from shiwu.vision.resize import Placement
+
+Grid = AnchorGrid | PointGrid | CornerGrid
 
 _CANDIDATES: Final = 300
 """Only so many of the best candidates meet in the suppression, whose cost is quadratic."""
 
 
 class HeadReader:
-    """Reads the heads of one model, whose anchors or points are those of `grid` for a square of `size` pixels.
+    """Reads the heads of one model, which answer as `grid` says for a square of `size` pixels.
 
     prominence: boxes are ranked by score times their share of the picture to this power; 0: by score alone.
     """
 
-    def __init__(self, grid: AnchorGrid | PointGrid, size: int, nms_iou: float, prominence: float) -> None:
+    def __init__(self, grid: Grid, size: int, nms_iou: float, prominence: float) -> None:
         self._grid = grid
         self._size = size
         self._nms_iou = nms_iou
@@ -31,7 +34,7 @@ class HeadReader:
         self._references = grid.boxes(size)
 
     def __len__(self) -> int:
-        """Anchors or points."""
+        """How many answers a picture gets."""
         return len(self._references)
 
     def read(

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from offline.training.detector.calibration import prominence_of
+from offline.training.detector.both import BothHeads
+from offline.training.detector.calibration import line_of, prominence_of
 from offline.training.detector.config import Recipe
 from offline.training.detector.evaluate import Released
 from offline.training.detector.export import release
-from offline.training.detector.library import load_library
+from offline.training.detector.library import coco_categories, load_library
 from offline.training.detector.model import Detector
 from offline.training.detector.pseudo import add_pseudo_boxes
 from offline.training.detector.train import CHECKPOINT, Trainer, load_average
@@ -34,7 +35,12 @@ def main() -> None:
         if args.resume and checkpoint.exists():
             trainer.load(checkpoint)
         trainer.run(library, args.runs)
-    model = Detector(load_average([checkpoint, *(run / CHECKPOINT for run in args.blend)], recipe.model))
+    net = load_average([checkpoint, *(run / CHECKPOINT for run in args.blend)], recipe.model)
+    model: Detector | BothHeads = Detector(net)
+    if recipe.model.coco is not None:
+        kinds = coco_categories(args.data)
+        line = line_of(BothHeads(net, recipe.model, kinds), library, recipe.model)
+        model = BothHeads(net, recipe.model, kinds, line)
     manifest = release(model, recipe.model, args.out, args.version, _MIN_SCORE, _NMS_IOU)
     prominence = prominence_of(Released(args.out), library)
     write_manifest(manifest.model_copy(update={"prominence": prominence}), args.out)

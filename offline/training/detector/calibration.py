@@ -1,21 +1,33 @@
-"""What is set after training, on training material: how much size counts when objects are ranked."""
+"""What is set after training, on training material: how sure each pair of heads is, how much size counts in ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
 
+from offline.training.detector.both import BothHeads, Line
 from offline.training.detector.composites import Scenes
+from offline.training.detector.config import Model
+from offline.training.detector.decoding import FLOOR, KEPT
 from offline.training.detector.evaluate import Released
 from offline.training.detector.library import Library
-from offline.training.detector.measures import IOU, Case
+from offline.training.detector.measures import IOU, Case, Detections, judge
+from offline.training.detector.targets import Truth
 from shiwu.vision import boxes as geometry
+from shiwu.vision.corners import CornerGrid
+from shiwu.vision.heads import HeadReader
+from shiwu.vision.resize import Image, fit
 
 _SCENES: Final = 400
 _SIDE: Final = 320
 _SMALL: Final = 0.5
+_FREE: Final = 1e9
+"""No regularisation: there are two numbers to learn from thousands of finds."""
+_SURE: Final = 1e-6
 _POWERS: Final = tuple(round(0.05 * i, 2) for i in range(17))
 _SMOOTHED: Final = 2
 """Neighbours on each side over which the recall is averaged: neighbouring powers differ by chance."""
@@ -27,12 +39,61 @@ def prominence_of(model: Released, library: Library) -> float:
     Measured on new composites of the cut-outs that were trained on, half of them with small objects. Photos with drawn
     boxes that were trained on would not do: the network knows them by heart, and others are for measuring.
     """
-    scenes, cases = Scenes(library, _SIDE, small=_SMALL), list[Case]()
+    return best_power(
+        [Case(image.shape[1], image.shape[0], truth, model.detect(image)) for image, truth in _scenes(library)]
+    )
+
+
+def line_of(model: BothHeads, library: Library, recipe: Model) -> Line:
+    """Both pairs of heads are to be right as often where they say the same, on composites and photos with boxes.
+
+    Neither has seen other pictures than these: on photos both know more than they will know later.
+    """
+    model = model.eval()
+    pictures = [_scenes(library), ((photo.pixels, photo.truth) for photo in library.boxed)]
+    cases = [[_of_each(model, recipe, *picture) for picture in kind] for kind in pictures]
+    own, taught = ([[both[i] for both in kind] for kind in cases] for i in (0, 1))
+    return line_between(certainty(own), certainty(taught))
+
+
+def line_between(own: Line, taught: Line) -> Line:
+    """The line by which logits of `taught`, which mean certainty by that line, become logits of `own`."""
+    return Line(taught.slope / own.slope, (taught.shift - own.shift) / own.slope)
+
+
+def certainty(kinds: Sequence[Sequence[Case]]) -> Line:
+    """The line from a score's logit to that of being right (Platt, 1999); every kind of picture weighs the same."""
+    judged = [[judge(case, None, IOU)[:2] for case in cases] for cases in kinds]
+    scores, right = (np.concatenate([each[i] for kind in judged for each in kind]) for i in (0, 1))
+    finds = [sum(len(scores) for scores, _ in kind) for kind in judged]
+    weights = np.repeat([1 / count for count in finds], finds)
+    logits = np.log(scores / np.maximum(1 - scores, _SURE)).astype(np.float64)
+    fitted = LogisticRegression(C=_FREE).fit(logits[:, None], right, weights * len(scores))
+    return Line(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
+
+
+@torch.no_grad()
+def _of_each(model: BothHeads, recipe: Model, image: Image, truth: Truth) -> tuple[Case, Case]:
+    """What each pair of heads finds by itself."""
+    square, placement = fit(image, recipe.size, recipe.fit)
+    scores, deltas = (part[0].numpy() for part in model(torch.from_numpy(square)[None]))
+    height, width = image.shape[:2]
+    cases: list[Case] = []
+    for part in (slice(model.own), slice(model.own, None)):
+        reader = HeadReader(CornerGrid(len(scores[part])), recipe.size, IOU, prominence=0.0)
+        boxes, found = reader.read(scores[part], deltas[part], placement, (height, width), min_score=FLOOR, limit=KEPT)
+        pixels = (boxes * np.array([width, height, width, height])).astype(np.float32)
+        cases.append(Case(width, height, truth, Detections(pixels, found.max(axis=1), found.argmax(axis=1))))
+    return cases[0], cases[1]
+
+
+def _scenes(library: Library) -> Iterator[tuple[Image, Truth]]:
+    """New composites of the cut-outs that were trained on, half of them with small objects."""
+    scenes = Scenes(library, _SIDE, small=_SMALL)
     for seed in range(_SCENES):
         image, truth = scenes.make(np.random.default_rng((78, seed)))
         if len(truth.boxes):
-            cases.append(Case(image.shape[1], image.shape[0], truth, model.detect(image)))
-    return best_power(cases)
+            yield image, truth
 
 
 def best_power(cases: Sequence[Case]) -> float:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from offline.training.typed_yaml import Frozen
+from shiwu.vision.resize import Fit
 
 
 class Data(Frozen):
@@ -49,9 +50,15 @@ class Model(Frozen):
     size: Literal[192, 256, 320, 512] = 320
     """Side of the input, pixels."""
     frozen_blocks: NonNegativeInt = 5
-    """Blocks of the backbone that keep their weights: five are those up to stride 8, where most time would go."""
+    """Blocks of the backbone that keep their weights: five are those up to stride 8, where most time would go. Of
+    COCO's there are 17, of which six reach stride 8."""
     start: Path | None = None
-    """Folder of a released detector to go on from; None: ImageNet's backbone and random heads."""
+    """Folder of a released detector to go on from; None: random heads."""
+    coco: Path | None = None
+    """Folder of an SSDLite trained on COCO (see coco.py), whose trunk is the backbone and whose boxes are answered
+    beside those of the heads that are trained; None: ImageNet's EfficientNet-lite0."""
+    fit: Fit = "letterbox"
+    """How a picture becomes the square; what was trained on COCO reads it stretched."""
 
 
 class Loss(Frozen):
@@ -62,6 +69,8 @@ class Loss(Frozen):
     gamma: NonNegativeFloat = 2.0
     boxes: PositiveFloat = 1.5
     """Weight of the box loss beside the two others."""
+    taught: PositiveFloat = 1.0
+    """Where a trunk from COCO learns: weight of what its own heads answer no longer as they did."""
 
 
 class Optimisation(Frozen):

@@ -14,7 +14,7 @@ from shiwu.vision.resize import Placement
 
 KEPT: Final = 50
 """Boxes of one picture at most."""
-_FLOOR: Final = 0.01
+FLOOR: Final = 0.01
 """Average precision looks at boxes far below the serving threshold."""
 
 
@@ -29,6 +29,6 @@ class Decoder:
         self, scores: NDArray[np.float32], deltas: NDArray[np.float32], placement: Placement, width: int, height: int
     ) -> Detections:
         """Boxes in pixels of the picture, each with its best category; see `shiwu.vision.heads`."""
-        shares, found = self._reader.read(scores, deltas, placement, (height, width), min_score=_FLOOR, limit=KEPT)
+        shares, found = self._reader.read(scores, deltas, placement, (height, width), min_score=FLOOR, limit=KEPT)
         boxes = (shares * np.array([width, height, width, height])).astype(np.float32)
         return Detections(boxes, found.max(axis=1), found.argmax(axis=1).astype(np.int64))

@@ -38,7 +38,7 @@ class Examples(IterableDataset[Example]):
     def __init__(self, library: Library, recipe: Recipe, start: int = 0) -> None:
         pictures = recipe.pictures
         self._library = library
-        self._size = recipe.model.size
+        self._size, self._fit = recipe.model.size, recipe.model.fit
         self._multi_scale = pictures.multi_scale
         self._scenes = Scenes(library, self._size, small=pictures.small, balance=pictures.balance)
         self._layout = layout_of(recipe.model)
@@ -71,7 +71,7 @@ class Examples(IterableDataset[Example]):
             )
 
     def draw(self, rng: Generator) -> tuple[Image, Truth]:
-        """One picture, letterboxed to the input's size, and what is in it."""
+        """One picture as the input's square, and what is in it."""
         weights = np.array(list(self._mix.values()))
         kind = rng.choice(list(self._mix), p=weights / weights.sum())
         if kind == "scene":
@@ -81,7 +81,7 @@ class Examples(IterableDataset[Example]):
         else:
             pixels, truth = self._photo(kind, rng)
             pixels = develop(pixels.astype(np.float32), rng)
-        square, placement = fit(pixels, self._size, "letterbox")
+        square, placement = fit(pixels, self._size, self._fit)
         boxes, ignored = placement.to_square(truth.boxes), placement.to_square(truth.ignored)
         tiny = geometry.areas(boxes) < _TINY * self._size**2
         return square, Truth(boxes[~tiny], truth.categories[~tiny], np.concatenate([ignored, boxes[tiny]]))

@@ -11,11 +11,20 @@ import numpy as np
 import onnxruntime
 import torch
 
+from offline.training.detector.both import BothHeads
 from offline.training.detector.config import Model
 from offline.training.detector.layout import layout_of
 from offline.training.detector.model import Detector
 from shiwu.categories import CATEGORIES
-from shiwu.inference.manifest import Anchors, DetectorManifest, Points, Preprocessing, TensorSpec, write_manifest
+from shiwu.inference.manifest import (
+    Anchors,
+    Corners,
+    DetectorManifest,
+    Points,
+    Preprocessing,
+    TensorSpec,
+    write_manifest,
+)
 from shiwu.vision.anchors import AnchorGrid
 from shiwu.vision.points import PointGrid
 
@@ -24,7 +33,7 @@ OPSET: Final = 18
 _TOLERANCE: Final = 1e-3
 
 
-def export(model: Detector, path: Path, size: int) -> None:
+def export(model: Detector | BothHeads, path: Path, size: int) -> None:
     """Writes the network as one ONNX file with a dynamic batch and checks it against torch.
 
     Raises RuntimeError when ONNX Runtime's answers differ.
@@ -51,7 +60,7 @@ def export(model: Detector, path: Path, size: int) -> None:
         raise RuntimeError(msg)
 
 
-def parity(model: Detector, path: Path, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
+def parity(model: Detector | BothHeads, path: Path, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
     """Largest difference between the file's and the network's outputs for the images."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     answers = session.run(["scores", "deltas"], {"image": images})
@@ -61,16 +70,18 @@ def parity(model: Detector, path: Path, images: np.ndarray[tuple[int, ...], np.d
 
 
 def release(
-    model: Detector, recipe: Model, folder: Path, version: str, min_score: float, nms_iou: float
+    model: Detector | BothHeads, recipe: Model, folder: Path, version: str, min_score: float, nms_iou: float
 ) -> DetectorManifest:
     """Writes the model and its manifest into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     size, layout = recipe.size, layout_of(recipe)
     export(model, path, size)
-    answers = len(layout.boxes(size))
+    with torch.no_grad():
+        answers = model(torch.zeros(1, size, size, 3, dtype=torch.uint8))[0].shape[1]
+    decodes = isinstance(model, BothHeads)
     manifest = DetectorManifest(
-        name="detector-lite0",
+        name="detector-ssdlite" if decodes else "detector-lite0",
         version=version,
         file=FILE,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -79,11 +90,12 @@ def release(
             TensorSpec(name="scores", dtype="float32", shape=("batch", answers, len(CATEGORIES))),
             TensorSpec(name="deltas", dtype="float32", shape=("batch", answers, 4)),
         ),
-        preprocessing=Preprocessing(size=size, fit="letterbox", fill=127, margin=0.0),
+        preprocessing=Preprocessing(size=size, fit=recipe.fit, fill=127, margin=0.0),
         task="detection",
         labels=CATEGORIES,
-        anchors=Anchors.of(layout) if isinstance(layout, AnchorGrid) else None,
-        points=Points(strides=layout.strides) if isinstance(layout, PointGrid) else None,
+        corners=Corners(count=answers) if decodes else None,
+        anchors=Anchors.of(layout) if isinstance(layout, AnchorGrid) and not decodes else None,
+        points=Points(strides=layout.strides) if isinstance(layout, PointGrid) and not decodes else None,
         min_score=min_score,
         nms_iou=nms_iou,
     )

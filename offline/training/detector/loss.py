@@ -48,15 +48,15 @@ def focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> T
 
 
 def decode(deltas: Tensor, references: Tensor, layout: Layout) -> Tensor:
-    """Boxes (n, 4) from deltas and anchors or points, as the layout's own `decode`, with gradients."""
-    size = references[:, 2:] - references[:, :2]
-    centre = (references[:, :2] + references[:, 2:]) / 2
+    """Boxes (..., 4) from deltas and anchors or points, as the layout's own `decode`, with gradients."""
+    size = references[..., 2:] - references[..., :2]
+    centre = (references[..., :2] + references[..., 2:]) / 2
     if isinstance(layout, AnchorGrid):
-        centre = centre + deltas[:, :2] * size
-        half = torch.exp(deltas[:, 2:].clamp(max=_MAX_LOG_SCALE)) * size / 2
-        return torch.cat([centre - half, centre + half], 1)
+        centre = centre + deltas[..., :2] * size
+        half = torch.exp(deltas[..., 2:].clamp(max=_MAX_LOG_SCALE)) * size / 2
+        return torch.cat([centre - half, centre + half], -1)
     distances = torch.exp(deltas.clamp(max=_MAX_LOG_SCALE)) * size.tile(2) / 2
-    return torch.cat([centre - distances[:, :2], centre + distances[:, 2:]], 1)
+    return torch.cat([centre - distances[..., :2], centre + distances[..., 2:]], -1)
 
 
 def generalised_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,6 +66,21 @@ def generalised_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
     iou = inter / union.clamp(min=1e-6)
     return iou, iou - (hull - union) / hull.clamp(min=1e-6)
+
+
+def forgotten(now: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> Tensor:
+    """How far logits and boxes of frozen heads, (batch, boxes, kinds) and (batch, boxes, 4), are from what they were.
+
+    Learning without forgetting (Li & Hoiem, ECCV 2016), for detection: the divergence of each kind's probability, and
+    the distance of corners by how sure the box was; both averaged over the sureness of all.
+    """
+    logits, boxes = now
+    odds = torch.sigmoid(before[0])
+    entropy = functional.binary_cross_entropy_with_logits
+    divergence = entropy(logits, odds, reduction="sum") - entropy(before[0], odds, reduction="sum")
+    sure = odds[..., 1:].amax(-1)  # output 0 is the background
+    moved = (sure[..., None] * (boxes - before[1]).abs()).sum()
+    return (divergence + moved) / sure.sum().clamp(min=1.0)
 
 
 def losses(heads: Heads, targets: Targets, references: Tensor, layout: Layout, recipe: Loss) -> Losses:

@@ -12,14 +12,16 @@ And the towers have batch norm, one per level (Tan et al., EfficientDet, CVPR 20
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from offline.training.backbone import PYRAMID_CHANNELS, Backbone, normalise
+from offline.training.backbone import Backbone, normalise
 from offline.training.backbone import Pyramid as Features
+from offline.training.detector.coco import Ssdlite
 from offline.training.detector.layout import Layout
 from shiwu.categories import CATEGORIES
 
@@ -44,7 +46,7 @@ class RetinaNet(nn.Module):
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: Backbone | Ssdlite,
         layout: Layout,
         channels: int = _CHANNELS,
         depth: int = 3,
@@ -53,7 +55,7 @@ class RetinaNet(nn.Module):
         super().__init__()
         levels = len(layout.strides)
         self.backbone = backbone
-        self.pyramid = FeaturePyramid(channels, levels)
+        self.pyramid = FeaturePyramid(backbone.pyramid_channels, channels, levels)
         self.what = _Tower(channels, depth, levels)
         self.where = _Tower(channels, depth, levels)
         self.objectness = nn.Conv2d(channels, layout.per_cell, 3, padding=1)
@@ -66,7 +68,11 @@ class RetinaNet(nn.Module):
         self._width = width
 
     def forward(self, images: Tensor) -> Heads:
-        return self.read(self.backbone.pyramid(normalise(images)))
+        return self.read(self.features(images))
+
+    def features(self, images: Tensor) -> Features:
+        """The backbone's, of images as for `forward`."""
+        return self.backbone.pyramid(normalise(images))
 
     def read(self, features: Features) -> Heads:
         """What the heads make of the backbone's features."""
@@ -105,11 +111,12 @@ def scores_of(heads: Heads) -> Tensor:
 class FeaturePyramid(nn.Module):
     """C3, C4, C5 to levels of equal width at strides 8, 16, 32, ... (Lin et al., FPN, CVPR 2017)."""
 
-    def __init__(self, channels: int, levels: int) -> None:
+    def __init__(self, given: Sequence[int], channels: int, levels: int) -> None:
+        """given: channels of C3, C4 and C5."""
         super().__init__()
-        self.lateral = nn.ModuleList(Unit(c, channels, 1) for c in PYRAMID_CHANNELS)
-        self.smooth = nn.ModuleList(Unit(channels, channels, 3) for _ in PYRAMID_CHANNELS)
-        self.down = nn.ModuleList(Unit(channels, channels, 3, stride=2) for _ in range(levels - len(PYRAMID_CHANNELS)))
+        self.lateral = nn.ModuleList(Unit(c, channels, 1) for c in given)
+        self.smooth = nn.ModuleList(Unit(channels, channels, 3) for _ in given)
+        self.down = nn.ModuleList(Unit(channels, channels, 3, stride=2) for _ in range(levels - len(given)))
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
         p3, p4, p5 = (lateral(c) for lateral, c in zip(self.lateral, (c3, c4, c5), strict=True))

@@ -14,16 +14,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from offline.training.backbone import imagenet_backbone
+from offline.training.backbone import imagenet_backbone, normalise
+from offline.training.detector.coco import Ssdlite, load_coco
 from offline.training.detector.config import Model, Recipe
 from offline.training.detector.examples import Example, Examples
 from offline.training.detector.folding import fold_batch_norm
 from offline.training.detector.layout import layout_of
 from offline.training.detector.library import Library
-from offline.training.detector.loss import Losses, Targets, losses
+from offline.training.detector.loss import Losses, Targets, forgotten, losses
 from offline.training.detector.model import RetinaNet
 from offline.training.detector.restart import load_released
-from offline.training.speed import keep_memory
+from offline.training.speed import bfloat16, keep_memory
 
 _CLIP: Final = 5.0
 _SAVE_EVERY: Final = 100
@@ -48,6 +49,8 @@ class Trainer:
             {"params": [p for p in rest if p.ndim == 1], "rate": rates.head_rate, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=rates.decay)
+        coco = recipe.model.coco if backbone else None
+        self._taught = None if coco is None else load_coco(coco)
         self._layout = layout_of(recipe.model)
         self._references = torch.from_numpy(self._layout.boxes(recipe.model.size))
 
@@ -84,10 +87,16 @@ class Trainer:
         images, *targets = batch
         self.net.train()
         # Folded batch norm and fp32 depthwise convolutions make bfloat16 worth it; see folding.py.
-        with torch.autocast("cpu", torch.bfloat16):
-            heads = self.net(images)
+        with bfloat16():
+            features = self.net.features(images)
+            heads = self.net.read(features)
         parts = losses(heads, Targets(*targets), self._references, self._layout, self.recipe.loss)
         total = parts.objectness + parts.categories + self.recipe.loss.boxes * parts.boxes
+        trunk = self.net.backbone
+        if self._taught is not None and isinstance(trunk, Ssdlite):
+            with torch.no_grad():
+                before = self._taught.heads(self._taught.pyramid(normalise(images)))
+            total = total + self.recipe.loss.taught * forgotten(trunk.heads(features), before)
         torch.autograd.backward(total)
         nn.utils.clip_grad_norm_(self.net.parameters(), _CLIP)
         self.optimizer.step()
@@ -139,7 +148,11 @@ class Trainer:
 
 
 def build(model: Model) -> RetinaNet:
-    """The network with ImageNet's backbone, ready to train."""
+    """The network with a backbone that has learnt already, and heads ready to train."""
+    if model.coco is not None:
+        trunk = load_coco(model.coco)
+        trunk.freeze(model.frozen_blocks)
+        return RetinaNet(trunk, layout_of(model))
     backbone = imagenet_backbone()
     fold_batch_norm(backbone)
     backbone.freeze(model.frozen_blocks)

@@ -1,4 +1,4 @@
-"""The service reads either head as training measures it."""
+"""The service reads every kind of head as training measures it."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ from shiwu.vision.resize import fit
 HEADS: list[dict[str, Any]] = [
     {"anchors": {"strides": (8, 16), "sizes": (16.0, 32.0), "scales": (1.0,), "ratios": (0.5, 1.0)}},
     {"points": {"strides": (8, 16)}},
+    {"corners": {"count": 200}},
 ]
 
 
@@ -71,3 +72,13 @@ def test_prominence_ranks_the_bigger_box_first_and_leaves_scores() -> None:
         assert found.scores.max(axis=1).tolist() == pytest.approx(order)
         one = detector.read(scores, deltas, placement, (64, 64), min_score=0.5, max_objects=1)
         assert one.scores.max(axis=1).tolist() == pytest.approx(order[:1])
+
+
+def test_a_decoded_box_is_served_where_its_corners_are() -> None:
+    described = manifest(HEADS[2] | {"corners": {"count": 2}})
+    scores = np.array([[0.1, 0.2], [0.9, 0.1]], np.float32)
+    deltas = np.array([[0, 0, 1, 1], [0.25, 0.5, 0.5, 1.5]], np.float32)
+    runner: ModelRunner = None  # type: ignore[assignment]  # the heads are handed over here
+    _, placement = fit(np.zeros((30, 90, 3), np.uint8), 64, "stretch")
+    found = Detector(described, runner).read(scores, deltas, placement, (30, 90), min_score=0.5, max_objects=5)
+    np.testing.assert_allclose(found.boxes, [[0.25, 0.5, 0.5, 1.0]], atol=1e-6)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from shiwu.inference.manifest import DetectorManifest
 from shiwu.vision.anchors import AnchorGrid
+from shiwu.vision.corners import CornerGrid
 from shiwu.vision.points import PointGrid
 
 COMMON: dict[str, Any] = {
@@ -30,6 +31,7 @@ def test_either_head_gives_its_grid() -> None:
     grid = DetectorManifest.model_validate(COMMON | {"anchors": ANCHORS}).grid
     assert grid == AnchorGrid((16, 32), (16.0, 40.0), (1.0,), (0.5, 2.0))
     assert DetectorManifest.model_validate(COMMON | {"points": POINTS}).grid == PointGrid((8, 16))
+    assert DetectorManifest.model_validate(COMMON | {"corners": {"count": 7}}).grid == CornerGrid(7)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,8 @@ def test_either_head_gives_its_grid() -> None:
     [
         ({}, "either anchors or points"),
         ({"anchors": ANCHORS, "points": POINTS}, "either anchors or points"),
+        ({"points": POINTS, "corners": {"count": 7}}, "either anchors or points, or corners"),
+        ({"corners": {"count": 0}}, "greater than 0"),
         ({"anchors": ANCHORS | {"sizes": (16.0,)}}, "2 strides and 1 sizes"),
         ({"anchors": ANCHORS | {"sizes": (16.0, -1.0)}}, "greater than 0"),
         ({"points": {"strides": ()}}, "at least 1"),

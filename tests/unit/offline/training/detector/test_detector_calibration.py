@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from offline.training.detector.calibration import best_power
+from offline.training.detector.both import Line
+from offline.training.detector.calibration import best_power, certainty, line_between
 from offline.training.detector.measures import Case, Detections
 from offline.training.detector.targets import Truth
 
@@ -23,3 +24,33 @@ def test_size_counts_when_small_things_score_higher() -> None:
 
 def test_size_does_not_count_when_scores_do_it() -> None:
     assert best_power([case((0.5, 0.9))] * 4) == 0.0
+
+
+def finds(slope: float, shift: float, count: int, seed: int) -> list[Case]:
+    """Pictures with one find each, right as often as the line through its logit says."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, count)
+    right = rng.random(count) < 1 / (1 + np.exp(-(slope * logits + shift)))
+    scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    found = [np.array([BIG if ok else SMALL], np.float32) for ok in right]
+    truth = Truth(np.array([BIG], np.float32), np.array([1]), np.zeros((0, 4), np.float32))
+    return [Case(100, 100, truth, Detections(boxes, scores[[i]], np.array([1]))) for i, boxes in enumerate(found)]
+
+
+def test_certainty_is_the_line_that_the_finds_follow() -> None:
+    line = certainty([finds(2.0, -1.0, 4000, 0)])
+    assert abs(line.slope - 2.0) < 0.15
+    assert abs(line.shift + 1.0) < 0.15
+
+
+def test_kinds_of_pictures_weigh_the_same_however_many_they_are() -> None:
+    few_and_many = certainty([finds(1.0, 1.0, 500, 1), finds(1.0, -1.0, 5000, 2)])
+    assert abs(few_and_many.shift) < 0.2
+
+
+def test_equal_scores_of_both_heads_are_right_as_often() -> None:
+    own, taught = Line(2.5, -0.1), Line(1.8, 1.2)
+    line = line_between(own, taught)
+    for logit in (-2.0, 0.0, 3.0):
+        certain = taught.slope * logit + taught.shift
+        assert abs(own.slope * (line.slope * logit + line.shift) + own.shift - certain) < 1e-9
