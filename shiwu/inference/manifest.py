@@ -124,7 +124,7 @@ class DetectorManifest(_Manifest):
     """A detector with raw heads, of anchors or of points, or with boxes that still need suppression.
 
     Input "image": uint8 (batch, size, size, 3), RGB. Outputs: "scores" float32 (batch, answers, labels) after the
-    sigmoid; "deltas" float32 (batch, answers, 4), coded as the grid's `encode` does.
+    sigmoid; "deltas" float32 (batch, answers, 4), as the grid's `decode` reads them.
     """
 
     task: Literal["detection"]

@@ -19,10 +19,6 @@ class CornerGrid:
         """What the answers refer to, (count, 4): every time the square of `size` pixels."""
         return np.tile(np.array([0, 0, size, size], np.float32), (self.count, 1))
 
-    def encode(self, boxes: Boxes, references: Boxes) -> Boxes:
-        """Boxes (n, 4) in pixels as shares of their references."""
-        return np.asarray(boxes / references[:, [2, 3, 2, 3]], np.float32)
-
     def decode(self, outputs: Boxes, references: Boxes) -> Boxes:
-        """The inverse of `encode`."""
+        """Boxes (n, 4) in pixels, of shares of their references."""
         return np.asarray(outputs * references[:, [2, 3, 2, 3]], np.float32)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from offline.training.detector.both import BothHeads
-from offline.training.detector.calibration import line_of, prominence_of
+from offline.training.detector.both import BothHeads, meanings_of
+from offline.training.detector.calibration import learnt_meanings, line_of, prominence_of
 from offline.training.detector.config import Recipe
 from offline.training.detector.evaluate import Released
 from offline.training.detector.export import release
@@ -38,9 +38,10 @@ def main() -> None:
     net = load_average([checkpoint, *(run / CHECKPOINT for run in args.blend)], recipe.model)
     model: Detector | BothHeads = Detector(net)
     if recipe.model.coco is not None:
-        kinds = coco_categories(args.data)
-        line = line_of(BothHeads(net, recipe.model, kinds), library, recipe.model)
-        model = BothHeads(net, recipe.model, kinds, line)
+        said = meanings_of(coco_categories(args.data))
+        named = BothHeads(net, recipe.model, said)
+        meanings = learnt_meanings(named, said, library, recipe.model)
+        model = BothHeads(net, recipe.model, meanings, line_of(named, library, recipe.model))
     manifest = release(model, recipe.model, args.out, args.version, _MIN_SCORE, _NMS_IOU)
     prominence = prominence_of(Released(args.out), library)
     write_manifest(manifest.model_copy(update={"prominence": prominence}), args.out)

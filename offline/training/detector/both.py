@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from offline.training.backbone import normalise
+from offline.training.backbone import Pyramid
 from offline.training.detector.coco import KIND_IDS, Ssdlite
 from offline.training.detector.config import Model
 from offline.training.detector.layout import layout_of
@@ -26,38 +28,52 @@ class Line(NamedTuple):
 
 AS_TAUGHT: Final = Line(1.0, 0.0)
 
+Meanings = NDArray[np.float32]
+"""Of COCO's 80 kinds, in COCO's order, how often each is of which category, (80, categories); zeros: no product."""
+_LEAST: Final = 1e-9
+
+
+def meanings_of(kinds: Mapping[str, int]) -> Meanings:
+    """What each kind means if it is always a product of one category.
+
+    kinds: of COCO's 80 kinds, in COCO's order, the index of each one's category; negative: no product.
+    """
+    categories = np.array(list(kinds.values()))
+    return np.asarray(categories[:, None] == np.arange(len(CATEGORIES)), np.float32)
+
 
 class BothHeads(nn.Module):
     """What is exported: images to "scores" (batch, boxes, categories) and "deltas" (batch, boxes, 4).
 
-    Deltas are corners in shares of the square, as of `shiwu.vision.corners`. Of a category in which COCO knows several
-    kinds of things the likeliest one counts; what is no product there gets no score.
+    Deltas are corners in shares of the square, as of `shiwu.vision.corners`. A box that COCO taught scores as its
+    likeliest kind of product does; its categories are what all its kinds mean.
     """
 
-    def __init__(self, net: RetinaNet, model: Model, kinds: Mapping[str, int], line: Line = AS_TAUGHT) -> None:
-        """kinds: of COCO's 80 kinds, in COCO's order, the index of each one's category; negative: no product."""
+    def __init__(self, net: RetinaNet, model: Model, meanings: Meanings, line: Line = AS_TAUGHT) -> None:
         super().__init__()
         self.net = net
         self._layout, self._size, self._line = layout_of(model), model.size, line
         self.register_buffer("references", torch.from_numpy(self._layout.boxes(model.size)))
         self.own = len(self.get_buffer("references"))
         """Answers of the heads that were trained here, which come first."""
-        outputs = list(zip(KIND_IDS, kinds.values(), strict=True))
-        self._outputs = [[output for output, kind in outputs if kind == i] for i in range(len(CATEGORIES))]
+        self.products = meanings.any(axis=1)
+        """Which kinds are products, (80,)."""
+        self._outputs = np.array(KIND_IDS)[self.products].tolist()
+        self.register_buffer("meanings", torch.from_numpy(meanings[self.products]))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.net.features(image)
+        heads = self.net.read(features)
+        logits, taught = self.taught(features)
+        found = decode(heads.deltas, self.get_buffer("references"), self._layout) / self._size
+        odds = torch.sigmoid(logits) @ self.get_buffer("meanings")
+        relative = odds / odds.amax(-1, keepdim=True).clamp(min=_LEAST)
+        sure = torch.sigmoid(logits.amax(-1, keepdim=True) * self._line.slope + self._line.shift)
+        return torch.cat([scores_of(heads), sure * relative], 1), torch.cat([found, taught], 1)
+
+    def taught(self, features: Pyramid) -> tuple[Tensor, Tensor]:
+        """Logits of the kinds that are products, (batch, boxes, kinds), and boxes as in `forward`."""
         trunk = self.net.backbone
         assert isinstance(trunk, Ssdlite)  # noqa: S101 - what this is made for
-        features = trunk.pyramid(normalise(image))
-        heads = self.net.read(features)
-        logits, taught = trunk.heads(features)
-        found = decode(heads.deltas, self.get_buffer("references"), self._layout) / self._size
-        return torch.cat([scores_of(heads), self._scores(logits)], 1), torch.cat([found, taught], 1)
-
-    def _scores(self, logits: Tensor) -> Tensor:
-        none = torch.zeros_like(logits[..., 0])
-        best = [
-            torch.sigmoid(logits[..., outputs].amax(-1) * self._line.slope + self._line.shift) if outputs else none
-            for outputs in self._outputs
-        ]
-        return torch.stack(best, -1)
+        logits, boxes = trunk.heads(features)
+        return logits[..., self._outputs], boxes

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from offline.training.detector.both import BothHeads, Line
+from offline.training.detector.both import BothHeads, Line, Meanings
 from offline.training.detector.composites import Scenes
 from offline.training.detector.config import Model
 from offline.training.detector.decoding import FLOOR, KEPT
@@ -18,6 +20,7 @@ from offline.training.detector.library import Library
 from offline.training.detector.measures import IOU, Case, Detections, judge
 from offline.training.detector.targets import Truth
 from shiwu.vision import boxes as geometry
+from shiwu.vision.boxes import Boxes
 from shiwu.vision.corners import CornerGrid
 from shiwu.vision.heads import HeadReader
 from shiwu.vision.resize import Image, fit
@@ -28,6 +31,14 @@ _SMALL: Final = 0.5
 _FREE: Final = 1e9
 """No regularisation: there are two numbers to learn from thousands of finds."""
 _SURE: Final = 1e-6
+_SINGLES: Final = 1500
+"""Photos of one thing, of the thousands that there are."""
+_SEEN: Final = 0.1
+"""Score from which on a kind is counted as found."""
+_FEW: Final = 20.0
+"""Added to the number of a category's products: what a handful is taken for says little."""
+_BELIEVED: Final = 0.2
+"""Weight of what a kind is said to mean, beside the share of a category's products that are taken for it."""
 _POWERS: Final = tuple(round(0.05 * i, 2) for i in range(17))
 _SMOOTHED: Final = 2
 """Neighbours on each side over which the recall is averaged: neighbouring powers differ by chance."""
@@ -72,6 +83,36 @@ def certainty(kinds: Sequence[Sequence[Case]]) -> Line:
     return Line(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
 
 
+def learnt_meanings(named: BothHeads, meanings: Meanings, library: Library, recipe: Model) -> Meanings:
+    """What COCO's kinds turn out to be of, by the truth of the products that they are found on.
+
+    A bottle is a product of many categories. How often a category's products are taken for a kind is what counts, not
+    how many of them there are here; and every kind keeps something of what `meanings` says.
+    """
+    finds, products = np.zeros_like(meanings), np.full(meanings.shape[1], _FEW)
+    boxed = ((photo.pixels, photo.truth) for photo in library.boxed)
+    for image, truth in chain(boxed, _singles(library, _SINGLES), _scenes(library)):
+        known = truth.categories >= 0
+        products += np.bincount(truth.categories[known], minlength=len(products))
+        boxes, kinds = _kinds_found(named, recipe, image)
+        met, on = np.nonzero(geometry.iou(boxes, truth.boxes[known]) >= IOU)
+        np.add.at(finds, (kinds[met], truth.categories[known][on]), 1)
+    learnt = (finds / products + _BELIEVED * meanings) * meanings.any(axis=1, keepdims=True)
+    return np.asarray(learnt / np.maximum(learnt.sum(axis=1, keepdims=True), _SURE), np.float32)
+
+
+@torch.no_grad()
+def _kinds_found(named: BothHeads, recipe: Model, image: Image) -> tuple[Boxes, NDArray[np.intp]]:
+    """Boxes of what COCO taught in pixels of the picture, and which of its 80 kinds each is."""
+    square, placement = fit(image, recipe.size, recipe.fit)
+    logits, boxes = named.taught(named.net.features(torch.from_numpy(square)[None]))
+    reader = HeadReader(CornerGrid(boxes.shape[1]), recipe.size, IOU, prominence=0.0)
+    scores, corners = torch.sigmoid(logits[0]).numpy(), boxes[0].numpy()
+    shares, found = reader.read(scores, corners, placement, image.shape[:2], min_score=_SEEN, limit=KEPT)
+    pixels = (shares * np.tile(image.shape[1::-1], 2)).astype(np.float32)
+    return pixels, np.flatnonzero(named.products)[found.argmax(axis=1)]
+
+
 @torch.no_grad()
 def _of_each(model: BothHeads, recipe: Model, image: Image, truth: Truth) -> tuple[Case, Case]:
     """What each pair of heads finds by itself."""
@@ -94,6 +135,12 @@ def _scenes(library: Library) -> Iterator[tuple[Image, Truth]]:
         image, truth = scenes.make(np.random.default_rng((78, seed)))
         if len(truth.boxes):
             yield image, truth
+
+
+def _singles(library: Library, count: int) -> Iterator[tuple[Image, Truth]]:
+    """Photos of one thing, some of those that were trained on."""
+    for i in np.random.default_rng(0).permutation(len(library.single))[:count]:
+        yield library.single[i].pixels, library.single[i].truth
 
 
 def best_power(cases: Sequence[Case]) -> float:

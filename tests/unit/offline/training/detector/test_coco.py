@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from offline.training.backbone import normalise
 from offline.training.detector import coco, export
-from offline.training.detector.both import BothHeads, Line
+from offline.training.detector.both import BothHeads, Line, meanings_of
 from offline.training.detector.config import Loss, Model, Optimisation, Recipe
 from offline.training.detector.layout import layout_of
 from offline.training.detector.loss import forgotten
@@ -167,8 +167,8 @@ def test_training_moves_the_trunk_and_keeps_what_it_knew(tmp_path: Path) -> None
 
 
 def test_both_answer(net: RetinaNet) -> None:
-    """First the trained heads, as their layout decodes them, then COCO's: of a category the likeliest kind."""
-    model, layout = BothHeads(net, MODEL, KINDS).eval(), layout_of(MODEL)
+    """First the trained heads, as their layout decodes them, then COCO's: as sure as their likeliest kind."""
+    model, layout = BothHeads(net, MODEL, meanings_of(KINDS)).eval(), layout_of(MODEL)
     with torch.no_grad():
         scores, deltas = model(images())
         heads = net(images())
@@ -180,27 +180,40 @@ def test_both_answer(net: RetinaNet) -> None:
     np.testing.assert_allclose(grid.decode(deltas[0].numpy(), grid.boxes(192))[:own], decoded, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(deltas[:, own:], boxes)
     taught = scores[:, own:]
-    bags = [output for output, kind in zip(coco.KIND_IDS, KINDS.values(), strict=True) if kind == 1]
-    torch.testing.assert_close(taught[..., 1], torch.sigmoid(logits[..., bags]).amax(-1))
+    shoes, bags = (
+        torch.sigmoid(logits[..., [o for o, kind in zip(coco.KIND_IDS, KINDS.values(), strict=True) if kind == i]])
+        for i in (0, 1)
+    )
+    best = torch.maximum(shoes.amax(-1), bags.amax(-1))
+    torch.testing.assert_close(taught.amax(-1), best)
+    torch.testing.assert_close(taught[..., 0] * bags.sum(-1), taught[..., 1] * shoes.sum(-1), rtol=1e-3, atol=1e-4)
     assert (taught[..., 2:] == 0).all()
     assert len(CATEGORIES) == taught.shape[2]
 
 
+def test_a_kind_means_what_it_is_said_to() -> None:
+    meanings = meanings_of({"cup": 1, "person": -1, "shoe": 0})
+    assert meanings[:, :3].tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert not meanings[:, 3:].any()
+
+
 def test_the_line_moves_what_coco_taught_only(net: RetinaNet) -> None:
     with torch.no_grad():
-        plain = BothHeads(net, MODEL, KINDS).eval()(images())[0]
-        moved = BothHeads(net, MODEL, KINDS, Line(slope=2.0, shift=-1.0)).eval()(images())[0]
+        plain = BothHeads(net, MODEL, meanings_of(KINDS)).eval()(images())[0]
+        moved = BothHeads(net, MODEL, meanings_of(KINDS), Line(slope=2.0, shift=-1.0)).eval()(images())[0]
     own = len(layout_of(MODEL).boxes(192))
     torch.testing.assert_close(moved[:, :own], plain[:, :own])
     before, after = plain[:, own:, 0], moved[:, own:, 0]
-    told = (before > 0.01) & (before < 0.99)  # beyond, float32 no longer tells logits apart
+    told = (
+        (before == plain[:, own:].amax(-1)) & (before > 0.01) & (before < 0.99)
+    )  # beyond, float32 no longer tells logits apart
     assert told.sum() > 20
     torch.testing.assert_close(torch.logit(after[told]), 2 * torch.logit(before[told]) - 1, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow
 def test_a_release_decodes_its_boxes(net: RetinaNet, tmp_path: Path) -> None:
-    model = BothHeads(net, MODEL, KINDS).eval()
+    model = BothHeads(net, MODEL, meanings_of(KINDS)).eval()
     manifest = export.release(model, MODEL, tmp_path, "3", 0.2, 0.5)
     assert read_manifest(tmp_path) == manifest
     assert manifest.id == "detector-ssdlite@3"

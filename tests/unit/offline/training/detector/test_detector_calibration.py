@@ -1,9 +1,13 @@
 """The power of size in the ranking, on cases whose answer is known."""
 
 import numpy as np
+import pytest
 
-from offline.training.detector.both import Line
+from offline.training.detector import calibration
+from offline.training.detector.both import BothHeads, Line, meanings_of
 from offline.training.detector.calibration import best_power, certainty, line_between
+from offline.training.detector.config import Model
+from offline.training.detector.library import Library, Photo
 from offline.training.detector.measures import Case, Detections
 from offline.training.detector.targets import Truth
 
@@ -54,3 +58,26 @@ def test_equal_scores_of_both_heads_are_right_as_often() -> None:
     for logit in (-2.0, 0.0, 3.0):
         certain = taught.slope * logit + taught.shift
         assert abs(own.slope * (line.slope * logit + line.shift) + own.shift - certain) < 1e-9
+
+
+def test_a_kind_means_the_categories_whose_products_are_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the few bags look like kind 1 and a tenth of the many shoes: it is rather a bag."""
+    said = meanings_of({"bottle": 10, "case": 10, "person": -1})
+    box = np.array([[0, 0, 8, 8]], np.float32)
+    none = np.zeros((0, 4), np.float32)
+    photos = [(1, i < 50) for i in range(100)] + [(0, i < 100) for i in range(1000)]
+    library = Library(
+        boxed=[
+            Photo(np.full((8, 8, 3), looks, np.uint8), Truth(box, np.array([category]), none), "")
+            for category, looks in photos
+        ]
+    )
+    kinds = {1: (box, np.array([1])), 0: (none, np.zeros(0, np.intp))}
+    monkeypatch.setattr(calibration, "_kinds_found", lambda named, recipe, image: kinds[int(image[0, 0, 0])])
+    monkeypatch.setattr(calibration, "_scenes", lambda library: iter(()))
+    net: BothHeads = None  # type: ignore[assignment]  # what it finds is given here
+    learnt = calibration.learnt_meanings(net, said, library, Model())
+    np.testing.assert_allclose(learnt.sum(axis=1), [1, 1, 0], rtol=1e-6)
+    assert learnt[0].argmax() == 10
+    assert learnt[1].argmax() == 1
+    assert learnt[1, 1] > 2 * learnt[1, 0] > 0
