@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
 
 from offline.training.detector.both import BothHeads, Line, Meanings
 from offline.training.detector.composites import Scenes
@@ -58,10 +59,11 @@ def prominence_of(model: Released, library: Library) -> float:
 def line_of(model: BothHeads, library: Library, recipe: Model) -> Line:
     """Both pairs of heads are to be right as often where they say the same, on composites and photos with boxes.
 
-    Neither has seen other pictures than these: on photos both know more than they will know later.
+    Of such photos there are none that are not trained on or for measuring: these, both pairs know better than others.
     """
     model = model.eval()
-    pictures = [_scenes(library), ((photo.pixels, photo.truth) for photo in library.boxed)]
+    boxed = ((photo.pixels, photo.truth) for photo in library.boxed)
+    pictures = [tqdm(kind, desc="scores", unit="picture") for kind in (_scenes(library), boxed)]
     cases = [[_of_each(model, recipe, *picture) for picture in kind] for kind in pictures]
     own, taught = ([[both[i] for both in kind] for kind in cases] for i in (0, 1))
     return line_between(certainty(own), certainty(taught))
@@ -91,7 +93,8 @@ def learnt_meanings(named: BothHeads, meanings: Meanings, library: Library, reci
     """
     finds, products = np.zeros_like(meanings), np.full(meanings.shape[1], _FEW)
     boxed = ((photo.pixels, photo.truth) for photo in library.boxed)
-    for image, truth in chain(boxed, _singles(library, _SINGLES), _scenes(library)):
+    pictures = chain(boxed, _singles(library, _SINGLES), _scenes(library))
+    for image, truth in tqdm(pictures, desc="kinds", unit="picture"):
         known = truth.categories >= 0
         products += np.bincount(truth.categories[known], minlength=len(products))
         boxes, kinds = _kinds_found(named, recipe, image)
