@@ -65,8 +65,7 @@ class Detector:
     ) -> Objects:
         """Objects from the raw heads of one picture: scores (answers, labels), deltas (answers, 4).
 
-        placement: where the picture lies in the square. shape: the picture's
-        height and width.
+        placement: where the picture lies in the square. shape: its height and width.
         """
         self._check(scores, deltas)
         boxes, found = self._reader.read(scores, deltas, placement, shape, min_score=min_score, limit=max_objects)

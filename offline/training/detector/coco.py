@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from offline.training.backbone import Pyramid
+from offline.training.detector.layout import per_answer
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -40,6 +41,7 @@ _NO_IDS: Final = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 KIND_IDS: Final = tuple(number for number in range(1, 91) if number not in _NO_IDS)
 """The class outputs of COCO's 80 kinds, in COCO's order; output 0 is the background."""
 _CLASSES: Final = 91
+_BN_EPS: Final = 1e-3
 
 
 class Ssdlite(nn.Module):
@@ -85,8 +87,8 @@ class Ssdlite(nn.Module):
         maps = [features.c4, features.c5]
         for layer in self.layers:
             maps.append(layer(maps[-1]))
-        logits = torch.cat([_rows(head(x), _CLASSES) for head, x in zip(self.classes, maps, strict=True)], 1)
-        coded = torch.cat([_rows(head(x), 4) for head, x in zip(self.boxes, maps, strict=True)], 1)
+        logits = torch.cat([per_answer(head(x), _CLASSES) for head, x in zip(self.classes, maps, strict=True)], 1)
+        coded = torch.cat([per_answer(head(x), 4) for head, x in zip(self.boxes, maps, strict=True)], 1)
         return logits, decoded(coded, references(tuple(x.shape[2] for x in maps)))
 
 
@@ -148,7 +150,7 @@ def _folded(weights: Weights, name: str) -> tuple[Tensor, Tensor]:
     kernel = weights[f"{name}/depthwise_weights"].transpose(2, 3, 0, 1)
     norm = f"{name}/BatchNorm"
     if f"{norm}/gamma" in weights:
-        factor = weights[f"{norm}/gamma"] / np.sqrt(weights[f"{norm}/moving_variance"] + 1e-3)
+        factor = weights[f"{norm}/gamma"] / np.sqrt(weights[f"{norm}/moving_variance"] + _BN_EPS)
         bias = weights[f"{norm}/beta"] - weights[f"{norm}/moving_mean"] * factor
     else:
         factor, bias = weights[f"{norm}/batchnorm/mul"], weights[f"{norm}/batchnorm/sub"]
@@ -168,18 +170,17 @@ def _padded(x: Tensor, kernel: int, stride: int) -> Tensor:
     return functional.pad(x, padding) if any(padding) else x
 
 
-def _rows(x: Tensor, width: int) -> Tensor:
-    """(batch, per_cell * width, rows, columns) to (batch, rows * columns * per_cell, width)."""
-    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
-
-
-@cache
 def references(sides: tuple[int, ...]) -> Tensor:
     """Boxes of reference of maps with these sides, (boxes, 4): middle x and y, width and height, shares of the square.
 
     As in Liu et al., SSD (ECCV 2016), section 2.2, with three on the first map instead of six.
     """
-    return torch.tensor([each for level, side in enumerate(sides) for each in _level(level, side)])
+    return torch.tensor(_references(sides))
+
+
+@cache  # of numbers: a tensor that is made while a network is exported is none afterwards
+def _references(sides: tuple[int, ...]) -> list[tuple[float, float, float, float]]:
+    return [each for level, side in enumerate(sides) for each in _level(level, side)]
 
 
 def _level(level: int, side: int) -> Iterator[tuple[float, float, float, float]]:

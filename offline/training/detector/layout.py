@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from torch import Tensor
+
 from offline.training.detector.config import Model
 from shiwu.vision.anchors import AnchorGrid
 from shiwu.vision.points import PointGrid
@@ -14,6 +16,11 @@ _ANCHOR: Final = 3.0 / 320
 """Side of a level's square anchor, in strides and inputs: 24 to 192 px for an input of 320."""
 
 Layout = AnchorGrid | PointGrid
+
+
+def per_answer(x: Tensor, width: int) -> Tensor:
+    """A convolution's (batch, per_cell * width, rows, columns) to (batch, rows * columns * per_cell, width)."""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
 
 
 def layout_of(model: Model) -> Layout:

@@ -22,7 +22,7 @@ from torch.nn import functional
 from offline.training.backbone import Backbone, normalise
 from offline.training.backbone import Pyramid as Features
 from offline.training.detector.coco import Ssdlite
-from offline.training.detector.layout import Layout
+from offline.training.detector.layout import Layout, per_answer
 from shiwu.categories import CATEGORIES
 
 _CHANNELS: Final = 64
@@ -79,9 +79,9 @@ class RetinaNet(nn.Module):
         levels = self.pyramid(*features)
         what, where = self.what(levels), self.where(levels)
         return Heads(
-            torch.cat([_per_anchor(self.objectness(x), 1) for x in what], 1).squeeze(2),
-            torch.cat([_per_anchor(self.categories(x), self._width) for x in what], 1),
-            torch.cat([_per_anchor(self.deltas(x), 4) for x in where], 1),
+            torch.cat([per_answer(self.objectness(x), 1) for x in what], 1).squeeze(2),
+            torch.cat([per_answer(self.categories(x), self._width) for x in what], 1),
+            torch.cat([per_answer(self.deltas(x), 4) for x in where], 1),
         )
 
 
@@ -155,11 +155,6 @@ class Unit(nn.Sequential):
     @property
     def norm(self) -> nn.BatchNorm2d:
         return cast("nn.BatchNorm2d", self[1])
-
-
-def _per_anchor(x: Tensor, width: int) -> Tensor:
-    """(batch, per_cell * width, rows, columns) to (batch, rows * columns * per_cell, width)."""
-    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:
