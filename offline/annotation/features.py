@@ -11,7 +11,7 @@ from torch import Tensor
 
 from offline.training.backbone import imagenet_backbone, normalise
 from offline.training.detector.folding import fold_batch_norm
-from offline.training.speed import keep_memory
+from offline.training.speed import bfloat16, keep_memory
 from shiwu.vision.resize import Image, Placement, fit
 
 Levels = tuple[Tensor, ...]
@@ -59,7 +59,7 @@ class FrozenFeatures:
     def _look(self, image: Image) -> Seen:
         square, placement = fit(image, self._size, "letterbox")
         both = torch.from_numpy(np.stack([square, square[:, ::-1]]))
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), bfloat16():
             pyramid = self.backbone.pyramid(normalise(both).contiguous(memory_format=torch.channels_last))
         # Copies, so that a level that is kept keeps no other alive.
         levels = [level.to(torch.bfloat16) for level in pyramid[-self._levels :]]

@@ -31,6 +31,7 @@ from offline.training.detector.measures import Detections
 from offline.training.detector.model import Heads as RawHeads
 from offline.training.detector.model import RetinaNet, scores_of
 from offline.training.detector.targets import Assignment, Truth, assign
+from offline.training.speed import bfloat16
 from shiwu.vision.boxes import Boxes
 from shiwu.vision.heads import HeadReader
 from shiwu.vision.resize import Image, Placement
@@ -83,7 +84,7 @@ class HeadTrainer:
             views = [self._features(boxed[i].picture).view(mirrored) for i, mirrored in chosen]
             features = _together(views)
             targets = _stacked([targets_of(*each) for each in chosen])
-            with torch.autocast("cpu", torch.bfloat16):
+            with bfloat16():
                 heads = net.read(features)
             parts = losses(heads, targets, references, self._layout, settings.loss)
             total = parts.objectness + parts.categories + settings.loss.boxes * parts.boxes
@@ -116,7 +117,7 @@ class HeadTrainer:
 
     def _detect(self, model: RetinaNet, pictures: Sequence[str]) -> list[Detections]:
         seen = [self._features(picture) for picture in pictures]
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), bfloat16():
             heads = model.read(_together([each.upright for each in seen]))
         scores, deltas = scores_of(RawHeads(*(part.float() for part in heads))).numpy(), heads.deltas.float().numpy()
         return [self._read(*each) for each in zip(scores, deltas, seen, strict=True)]
