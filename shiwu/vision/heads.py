@@ -18,6 +18,8 @@ Grid = AnchorGrid | PointGrid | CornerGrid
 
 _CANDIDATES: Final = 300
 """Only so many of the best candidates meet in the suppression, whose cost is quadratic."""
+_TINY: Final = float(np.finfo(np.float32).tiny)
+"""Scores may all be 0."""
 
 
 class HeadReader:
@@ -51,7 +53,8 @@ class HeadReader:
 
         scores: (anchors, labels). deltas: (anchors, 4). placement: where the picture, of height and width `shape`, lies
         in the square. Of at most `limit` boxes each scores at least min_score. A box is suppressed by a better one,
-        whatever their labels, when their IoU exceeds nms_iou: one thing in two categories is still one thing.
+        whatever their labels, when their IoU exceeds nms_iou: one thing in two categories is still one thing. It has a
+        say in which it is.
         """
         chosen = _candidates(scores, min_score)
         found = scores[chosen]
@@ -66,7 +69,21 @@ class HeadReader:
         kept = geometry.nms(boxes, found.max(axis=1), self._nms_iou, len(boxes))
         rank = found[kept].max(axis=1) * geometry.areas(boxes[kept]) ** self._prominence
         ranked = kept[np.argsort(-rank, kind="stable")[:limit]]
-        return boxes[ranked], found[ranked]
+        near = geometry.iou(boxes[ranked], boxes) > self._nms_iou
+        return boxes[ranked], _voted(found, ranked, near)
+
+
+def _voted(scores: NDArray[np.float32], kept: NDArray[np.intp], near: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Scores of the kept boxes, (kept, labels): the best of each stays its best, for the labels all near boxes vote.
+
+    scores: (boxes, labels). near: (kept, boxes), which boxes lie where a kept one does. A box votes for each label with
+    its best score times the label's share of its scores, as in Weighted Boxes Fusion (Solovyev et al., 2021), which
+    averages the corners, too.
+    """
+    near[np.arange(len(kept)), kept] = True
+    best = scores.max(axis=1, keepdims=True)
+    votes = near @ (best * scores / np.maximum(scores.sum(axis=1, keepdims=True), _TINY))
+    return np.asarray(best[kept] * votes / np.maximum(votes.max(axis=1, keepdims=True), _TINY), np.float32)
 
 
 def _candidates(scores: NDArray[np.float32], min_score: float) -> NDArray[np.intp]:

@@ -82,3 +82,25 @@ def test_a_decoded_box_is_served_where_its_corners_are() -> None:
     _, placement = fit(np.zeros((30, 90, 3), np.uint8), 64, "stretch")
     found = Detector(described, runner).read(scores, deltas, placement, (30, 90), min_score=0.5, max_objects=5)
     np.testing.assert_allclose(found.boxes, [[0.25, 0.5, 0.5, 1.0]], atol=1e-6)
+
+
+def test_suppressed_boxes_say_what_the_thing_is_and_others_do_not() -> None:
+    described = manifest(HEADS[2] | {"corners": {"count": 4}})
+    scores = np.array([[0.9, 0.6], [0.0, 0.8], [0.1, 0.7], [0.5, 0.0]], np.float32)
+    there, elsewhere = (0.1, 0.1, 0.5, 0.5), (0.6, 0.6, 0.9, 0.9)
+    deltas = np.array([there, there, (0.1, 0.1, 0.5, 0.48), elsewhere], np.float32)
+    runner: ModelRunner = None  # type: ignore[assignment]  # the heads are handed over here
+    _, placement = fit(np.zeros((64, 64, 3), np.uint8), 64, "stretch")
+    found = Detector(described, runner).read(scores, deltas, placement, (64, 64), min_score=0.3, max_objects=5)
+    np.testing.assert_allclose(found.boxes, [there, elsewhere], atol=1e-6)
+    toys, food = 0.9 * 0.9 / 1.5 + 0.7 * 0.1 / 0.8, 0.9 * 0.6 / 1.5 + 0.8 + 0.7 * 0.7 / 0.8
+    np.testing.assert_allclose(found.scores, [[0.9 * toys / food, 0.9], [0.5, 0.0]], atol=1e-6)
+
+
+def test_scores_of_nothing_and_a_suppression_that_is_off_are_answered_as_they_are() -> None:
+    described = manifest(HEADS[2] | {"corners": {"count": 2}, "nms_iou": 1.0})
+    scores, deltas = np.array([[0.0, 0.0], [0.2, 0.4]], np.float32), np.array([[0, 0, 1, 1]] * 2, np.float32)
+    runner: ModelRunner = None  # type: ignore[assignment]  # the heads are handed over here
+    _, placement = fit(np.zeros((64, 64, 3), np.uint8), 64, "stretch")
+    found = Detector(described, runner).read(scores, deltas, placement, (64, 64), min_score=0.0, max_objects=5)
+    np.testing.assert_allclose(found.scores, [[0.2, 0.4], [0.0, 0.0]])
