@@ -30,6 +30,7 @@ from evaluation.pages import table, write_section
 from evaluation.replicas import Replicas
 from evaluation.stocked import CACHE, photos, stock
 from shiwu.cli.mesh import SERVICES, Layout
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.v1 import catalog_pb2, classifier_pb2, detector_pb2, embedder_pb2, gateway_pb2, search_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 from shiwu.v1.classifier_pb2_grpc import ClassifierServiceStub
@@ -40,7 +41,7 @@ from shiwu.v1.search_pb2_grpc import SearchServiceStub
 from shiwu.v1.vision_pb2 import CategoryScore, Image
 
 _HEAD: Final = ("service", "s until it serves", "of these for its model", "without it", "first call, ms", "second, ms")
-_MODELS: Final = {"detector": "detector-lite0", "embedder": "embedder-lite0"}
+_MODELS: Final = {"detector": DETECTOR, "embedder": EMBEDDER}
 _OPEN: Final = """
 import sys, time
 import shiwu.inference.onnx

@@ -28,6 +28,7 @@ from evaluation.metrics import interval, retrieval
 from evaluation.photo_sets import PhotoSet, measuring_sets
 from evaluation.region_fitting import pick
 from evaluation.stages import Stages
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.inference.tuning import RegionKind, RegionRule
 
 _CACHE: Final = Path(".cache/demo")
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 async def _measured(sets: Sequence[PhotoSet], models: Path) -> dict[str, Any]:
-    stages = Stages(models / "detector-lite0", models / "embedder-lite0")
+    stages = Stages(models / DETECTOR, models / EMBEDDER)
     tuning = stages.embedder.manifest.tuning
     looker = Looker(stages)
     rows = {photos.name: _row(await looker.look(photos), tuning.regions if tuning else None) for photos in sets}

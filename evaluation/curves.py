@@ -32,6 +32,7 @@ from evaluation.stages import Stages
 from evaluation.tune import ranker_of
 from evaluation.verifying import qualities, questions
 from shiwu.inference.manifest import EmbedderManifest, read_manifest
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.inference.tuning import Tuning, VoteRule
 
 _VOTE_VALUES: Final[Mapping[str, Sequence[float]]] = {
@@ -50,8 +51,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the image sets")
     parser.add_argument("--out", type=Path, default=Path("docs/tuning"), help="page without its .md, folder of figures")
-    parser.add_argument("--detector", type=Path, default=Path("models/detector-lite0"))
-    parser.add_argument("--embedder", type=Path, default=Path("models/embedder-lite0"))
+    parser.add_argument("--detector", type=Path, default=Path("models", DETECTOR))
+    parser.add_argument("--embedder", type=Path, default=Path("models", EMBEDDER))
     options = parser.parse_args()
     manifest = read_manifest(options.embedder)
     if not isinstance(manifest, EmbedderManifest) or manifest.tuning is None:

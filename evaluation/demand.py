@@ -30,6 +30,7 @@ from evaluation import photo_sets
 from evaluation.photo_sets import PhotoSet
 from evaluation.stages import Stages
 from offline.indexing.demand import EPS, Vectors, leaders
+from shiwu.inference.released import DETECTOR, EMBEDDER
 
 _GRID: Final = tuple(round(0.1 + 0.05 * i, 2) for i in range(11))
 _CACHE: Final = Path(".cache/demo")
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    stages = Stages(options.models / "detector-lite0", options.models / "embedder-lite0")
+    stages = Stages(options.models / DETECTOR, options.models / EMBEDDER)
     sides = {
         "fitted on": photo_sets.tuning_sets(options.data),
         "measured on": photo_sets.measuring_sets(options.data, _CACHE, 1, 1),

@@ -22,6 +22,7 @@ from shiwu.cli.connection import connected
 from shiwu.cli.drawing import draw_answer
 from shiwu.cli.mesh import Layout, Mesh, MeshError, free_ports
 from shiwu.inference.manifest import read_manifest
+from shiwu.inference.released import EMBEDDER
 from shiwu.v1 import catalog_pb2, gateway_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 from shiwu.v1.catalog_resources_pb2 import Article
@@ -31,7 +32,7 @@ from shiwu.vision.resize import Image as Pixels
 
 _CACHE = Path(".cache/demo")
 _HOME = Path(".shiwu/demo")  # a folder in it for each model, since a model's index is of no use to another
-_EMBEDDER = Path("models/embedder-lite0")
+_EMBEDDER = Path("models", EMBEDDER)
 _OUT = Path("build/demo")
 
 

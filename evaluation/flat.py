@@ -40,6 +40,7 @@ from services.gateway.pictures import Picture
 from services.gateway.ports import Box
 from services.gateway.ranking import Ranking, by_similarity
 from services.gateway.verification import Compared, Rules, comparable, judged, verified
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.inference.tuning import RegionRule, Tuning
 from shiwu.vision.agreement import compare_all
 from shiwu.vision.local_features import LocalFeatures
@@ -69,7 +70,7 @@ def main() -> None:
 
 
 async def _measured(options: argparse.Namespace) -> dict[str, Any]:
-    stages = Stages(options.models / "detector-lite0", options.models / "embedder-lite0")
+    stages = Stages(options.models / DETECTOR, options.models / EMBEDDER)
     tuning = stages.embedder.manifest.tuning
     products = covers(options.count, options.seed)
     stocked = [await stages.stock(_png(each), each.category) for each in tqdm(products, "pictures")]

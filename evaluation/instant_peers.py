@@ -22,6 +22,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from shiwu.categories import CATEGORIES
 from shiwu.inference.manifest import read_manifest
+from shiwu.inference.released import EMBEDDER
 from shiwu.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
@@ -43,7 +44,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 def model_id(models: Path) -> str:
     """The released embedder, which the gateway's tuning is for."""
-    return read_manifest(models / "embedder-lite0").id
+    return read_manifest(models / EMBEDDER).id
 
 
 class InstantDetector(detector_pb2_grpc.DetectorServiceServicer):

@@ -50,6 +50,7 @@ from services.search.store import Record
 from shiwu.categories import CATEGORIES
 from shiwu.chassis.process import spare_the_collector
 from shiwu.cli.mesh import Layout, Mesh, free_ports
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.v1 import gateway_pb2 as pb
 from shiwu.v1.gateway_pb2_grpc import GatewayServiceStub
 from shiwu.v1.vision_pb2 import Image
@@ -100,7 +101,7 @@ async def _measured(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     shown = next(product for product in fetch(_CACHE) if product.key == _SHOWN)
     picture = pixels(shown.picture)
     photo = shoot(picture, picture[::-1], seed=_SEED, size=_SIDE)
-    stages = Stages(options.models / "detector-lite0", options.models / "embedder-lite0")
+    stages = Stages(options.models / DETECTOR, options.models / EMBEDDER)
     database = Database(f"sqlite+aiosqlite:///{home / 'catalog.db'}")
     await migrate(database)
     store = SqlStore(database)

@@ -20,6 +20,7 @@ from evaluation.demo_catalogue import ABSENT, DemoProduct, feed, fetch
 from evaluation.phone_shots import PhoneShot, shoot
 from shiwu.categories import CATEGORIES
 from shiwu.inference.manifest import EmbedderManifest, read_manifest
+from shiwu.inference.released import EMBEDDER
 from shiwu.v1 import catalog_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 
@@ -58,7 +59,7 @@ def fill(catalog: str, models: Path, products: int) -> None:
 
     With as many as a shard's answer holds, answers no longer grow with the catalogue.
     """
-    manifest = cast(EmbedderManifest, read_manifest(models / "embedder-lite0"))
+    manifest = cast(EmbedderManifest, read_manifest(models / EMBEDDER))
     draw = np.random.default_rng(11)
     path = CACHE / "filler.jsonl"
     with path.open("w", encoding="utf-8") as file:

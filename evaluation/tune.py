@@ -50,6 +50,7 @@ from services.gateway.query_expansion import QueryExpansion
 from services.gateway.ranking import Reranker
 from shiwu.inference.manifest import EmbedderManifest, read_manifest, write_manifest
 from shiwu.inference.query_bank import BANK_NAME, write_bank
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.inference.tuning import AcceptanceRule, RegionRule, Tuning, VerificationRule, VoteRule
 
 FALSE_ACCEPTS: Final = 0.10
@@ -59,8 +60,8 @@ def main() -> None:
     """Prints what was found, and writes it with --write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the image sets")
-    parser.add_argument("--detector", type=Path, default=Path("models/detector-lite0"))
-    parser.add_argument("--embedder", type=Path, default=Path("models/embedder-lite0"))
+    parser.add_argument("--detector", type=Path, default=Path("models", DETECTOR))
+    parser.add_argument("--embedder", type=Path, default=Path("models", EMBEDDER))
     parser.add_argument("--write", action="store_true", help="freeze the result in the embedder's manifest")
     options = parser.parse_args()
     stages = Stages(options.detector, options.embedder)

@@ -26,10 +26,11 @@ from offline.triton.policy import read_policies
 from offline.triton.repository import Engines, write_model
 from shiwu.categories import CATEGORIES
 from shiwu.cli.mesh import Layout
+from shiwu.inference.released import DETECTOR, EMBEDDER
 
 _FAKETIME: Final = "libfaketime==3.0.1"
 _STATELESS: Final = {"gateway": 2, "detector": 2, "embedder": 2, "classifier": 2}
-_RELEASES: Final = (Path("models/detector-lite0"), Path("models/embedder-lite0"))
+_RELEASES: Final = (Path("models", DETECTOR), Path("models", EMBEDDER))
 _POLICIES: Final = Path("deploy/triton/policy.yaml")
 _LOG_MIB: Final = 128
 _DATABASE_MIB: Final = 32

@@ -32,6 +32,7 @@ from evaluation.demo import pixels
 from evaluation.demo_catalogue import fetch
 from evaluation.pages import table, write_section
 from offline.cleaning.denoise import DenoiseRule
+from shiwu.inference.released import EMBEDDER
 
 _CACHE: Final = Path(".cache")
 
@@ -81,7 +82,7 @@ class _Given:
     def halves(self) -> tuple[Known, Known]:
         """For choosing and for measuring."""
         pictures = shown(self.data, _CACHE / "demo", quick=self.quick)
-        return halves(embedded(pictures, self.models / "embedder-lite0", _CACHE / "cleaning"))
+        return halves(embedded(pictures, self.models / EMBEDDER, _CACHE / "cleaning"))
 
     def drawn(self, file: str, what: str, draw: Callable[[Path], None]) -> list[str]:
         """The lines that show a picture, once it is drawn; none where no page is written."""

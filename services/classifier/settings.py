@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic_settings import SettingsConfigDict
 
 from shiwu.chassis.settings import ServerSettings, ServiceSettings
+from shiwu.inference.released import EMBEDDER
 
 
 class Settings(ServiceSettings):
@@ -17,5 +18,5 @@ class Settings(ServiceSettings):
     server: ServerSettings = ServerSettings(port=50053)
     models: Path = Path("models")
     """Folder of the released models."""
-    embedder: str = "embedder-lite0"
+    embedder: str = EMBEDDER
     """The model in it whose neighbours vote; its manifest holds the rule."""

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from shiwu.chassis.settings import ServerSettings, ServiceSettings
 from shiwu.inference.options import RunnerOptions
+from shiwu.inference.released import DETECTOR
 
 
 class Settings(ServiceSettings):
@@ -17,7 +18,7 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="DETECTOR_")
 
     server: ServerSettings = ServerSettings(port=50051)
-    model: Path = Path("models/detector-lite0")
+    model: Path = Path("models", DETECTOR)
     """Directory of the released model."""
     runner: RunnerOptions = RunnerOptions()
     max_image_bytes: int = Field(20 * 2**20, ge=1)

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from shiwu.chassis.settings import ServerSettings, ServiceSettings
 from shiwu.inference.options import RunnerOptions
+from shiwu.inference.released import EMBEDDER
 
 
 class Settings(ServiceSettings):
@@ -17,7 +18,7 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="EMBEDDER_")
 
     server: ServerSettings = ServerSettings(port=50052)
-    models: tuple[Path, ...] = Field((Path("models/embedder-lite0"),), min_length=1)
+    models: tuple[Path, ...] = Field((Path("models", EMBEDDER),), min_length=1)
     """Directories of the released models, as JSON: '["models/embedder-lite0"]'. The first whose manifest names no
     categories is the default."""
     runner: RunnerOptions = RunnerOptions()

@@ -19,6 +19,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shiwu.cli.connection import connected
+from shiwu.inference.released import DETECTOR, EMBEDDER
 
 SERVICES: Final = ("gateway", "detector", "embedder", "classifier", "search", "catalog")
 """In the order of their ports."""
@@ -57,8 +58,8 @@ class Layout:
         own |= {f"{prefix}_{peer.upper()}__TARGET": self.target(peer) for peer in _PEERS.get(service, ())}
         own |= {
             "gateway": {"GATEWAY_MODELS": str(models)},
-            "detector": {"DETECTOR_MODEL": str(models / "detector-lite0")},
-            "embedder": {"EMBEDDER_MODELS": json.dumps([str(models / "embedder-lite0")])},
+            "detector": {"DETECTOR_MODEL": str(models / DETECTOR)},
+            "embedder": {"EMBEDDER_MODELS": json.dumps([str(models / EMBEDDER)])},
             "classifier": {"CLASSIFIER_MODELS": str(models)},
             "search": {"SEARCH_HOME": str(home)},
             "catalog": {

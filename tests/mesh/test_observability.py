@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from evaluation.canary_set import write
 from evaluation.processes import free_ports
 from shiwu.cli.mesh import SERVICES
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.v1.catalog_resources_pb2 import VERDICT_RIGHT
 from shiwu.v1.gateway_pb2 import SendFeedbackRequest
 from shiwu.v1.gateway_pb2_grpc import GatewayServiceStub
@@ -195,4 +196,4 @@ def test_what_the_domain_did_is_counted(demo: DemoMesh, prometheus: PrometheusSe
     assert prometheus.value('sum(shiwu_scan_answers_total{outcome="matched", partial="false"})') > 0
     assert {sample["metric"]["service"] for sample in prometheus.query("service_build_info")} == {*SERVICES, "canary"}
     models = {sample["metric"]["model"].partition("@")[0] for sample in prometheus.query("shiwu_model_info")}
-    assert models == {"detector-lite0", "embedder-lite0"}
+    assert models == {DETECTOR, EMBEDDER}

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.json_format import Parse
 
 from offline.pictures.sources import partitions, rows
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.v1 import catalog_pb2, gateway_pb2
 from shiwu.v1.catalog_pb2_grpc import CatalogServiceStub
 from shiwu.v1.embedder_pb2 import EmbedRequest
@@ -64,8 +65,8 @@ def test_the_merchants_own_picture_is_matched(demo: DemoMesh) -> None:
     assert "verify" in {stage.stage for stage in evidence.stages}
     proofs = {each.product_id: each.proof for each in evidence.candidates}
     assert proofs.pop("basketball") > 0.3 > max(proofs.values())
-    assert answer.versions.detector.startswith("detector-lite0@")
-    assert answer.versions.embedder.startswith("embedder-lite0@")
+    assert answer.versions.detector.startswith(f"{DETECTOR}@")
+    assert answer.versions.embedder.startswith(f"{EMBEDDER}@")
 
 
 def test_much_print_in_the_merchants_own_picture_proves_it(demo: DemoMesh) -> None:

@@ -9,10 +9,11 @@ from tritonclient.grpc import InferenceServerClient
 
 from evaluation.triton_server import TritonServer, running_triton
 from offline.triton.__main__ import main as write_repository
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.v1 import gateway_pb2
 from tests.demo_mesh import ROOT, STOCK, DemoMesh
 
-MODELS = ("detector-lite0", "embedder-lite0")
+MODELS = (DETECTOR, EMBEDDER)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from offline.training.detector.library import Library, load_library
 from offline.training.detector.measures import Figure
 from offline.training.detector.model import Detector
 from offline.training.detector.train import CHECKPOINT, Trainer
+from shiwu.inference.released import DETECTOR
 
 _START: Final = "<!-- measured -->"
 _END: Final = "<!-- /measured -->"
@@ -196,7 +197,7 @@ def _options() -> argparse.Namespace:
         "--budget", type=int, nargs=3, metavar=("STEPS", "SIZE", "SEEDS"), default=(150, 320, 1), help="of every row"
     )
     parser.add_argument("--rows", nargs="*", default=(), choices=[row.name for row in ROWS])
-    parser.add_argument("--model", type=Path, default=Path("models/detector-lite0"), help="released, for the times")
+    parser.add_argument("--model", type=Path, default=Path("models", DETECTOR), help="released, for the times")
     parser.add_argument("--runs", type=Path, default=Path("runs/detector-ablation"), help="folder of the runs")
     parser.add_argument("--mattes", type=Path, default=Path("runs/detector/mattes.npz"), help="cache of derived boxes")
     parser.add_argument("--out", type=Path, default=Path("docs/detector.md"), help="page; picture and ledger beside it")

@@ -37,6 +37,7 @@ from offline.training.detector.targets import Truth
 from offline.training.items import load_items
 from shiwu.categories import CATEGORIES
 from shiwu.inference.manifest import DetectorManifest, read_manifest
+from shiwu.inference.released import DETECTOR
 from shiwu.vision import boxes as geometry
 from shiwu.vision.resize import Image, fit
 
@@ -198,7 +199,7 @@ def _only_big(case: Case) -> Case:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m offline.training.detector.evaluate", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the image sets")
-    parser.add_argument("--model", type=Path, default=Path("models/detector-lite0"))
+    parser.add_argument("--model", type=Path, default=Path("models", DETECTOR))
     parser.add_argument("--runs", type=Path, default=Path("runs/detector"), help="folder of the cached mattes")
     parser.add_argument("--held-out", type=float, default=Data().held_out, help="share of COCO photos not trained on")
     parser.add_argument("--json", action="store_true")

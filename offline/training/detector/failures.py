@@ -20,6 +20,7 @@ from offline.training.detector.measures import Case, hits
 from offline.training.detector.procedural import package
 from offline.training.detector.targets import Truth
 from offline.training.embedder.covers import clouds
+from shiwu.inference.released import DETECTOR
 from shiwu.vision.resize import Image, fit
 
 _COLUMNS: Final = 4
@@ -33,8 +34,8 @@ _FOUND: Final = (255, 0, 0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m offline.training.detector.failures", description=__doc__)
-    parser.add_argument("--model", type=Path, default=Path("models/detector-lite0"))
-    parser.add_argument("--out", type=Path, default=Path("models/detector-lite0/failures.jpg"))
+    parser.add_argument("--model", type=Path, default=Path("models", DETECTOR))
+    parser.add_argument("--out", type=Path, default=Path("models", DETECTOR, "failures.jpg"))
     args = parser.parse_args()
     tiles = _failures(Released(args.model), _scenes(), 2 * _COLUMNS)
     tiles += [np.full((_SIDE, _SIDE, 3), 127, np.uint8)] * (-len(tiles) % _COLUMNS)

@@ -22,6 +22,7 @@ from services.detector.detection import Detector
 from shiwu.inference.manifest import DetectorManifest, read_manifest
 from shiwu.inference.opening import open_model
 from shiwu.inference.options import RunnerOptions
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from shiwu.vision.resize import fit
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -102,7 +103,7 @@ def scans(models: list[Model], client: int, until: float) -> list[float]:
 
 
 def measure(options: RunnerOptions) -> None:
-    models = [Model("detector-lite0", options), Model("embedder-lite0", options)]
+    models = [Model(DETECTOR, options), Model(EMBEDDER, options)]
     cells = []
     for clients in (1, 4):
         until = time.perf_counter() + SECONDS
@@ -117,9 +118,9 @@ def measure(options: RunnerOptions) -> None:
 
 
 def report_reading() -> None:
-    manifest = read_manifest(MODELS / "detector-lite0")
+    manifest = read_manifest(MODELS / DETECTOR)
     assert isinstance(manifest, DetectorManifest)
-    runner = open_model(MODELS / "detector-lite0")
+    runner = open_model(MODELS / DETECTOR)
     detector = Detector(manifest, runner)
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     square, placement = fit(image, manifest.preprocessing.size, "letterbox")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.detector.detection import Detector, Objects
+from shiwu.inference import released
 from shiwu.inference.manifest import Anchors, DetectorManifest, Preprocessing, read_manifest
 from shiwu.inference.opening import open_model
 from shiwu.inference.runner import ModelError, Tensors
@@ -63,8 +64,8 @@ def read(
 
 def obvious(
     scores: np.ndarray, deltas: np.ndarray, shape: tuple[int, int], min_score: float, max_objects: int
-) -> list[tuple[int, list[float]]]:
-    """Anchor by anchor in plain Python: (anchor, box) of what is kept, best first."""
+) -> list[tuple[list[float], list[float]]]:
+    """Anchor by anchor in plain Python: (scores, box) of what is kept, best first."""
     height, width = shape
     scale = SIZE / max(height, width)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
@@ -91,7 +92,24 @@ def obvious(
     for _, i, box in sorted(found, key=lambda each: (-each[0], each[1])):
         if len(kept) < max_objects and all(overlap(box, other) <= MANIFEST.nms_iou for _, other in kept):
             kept.append((i, box))
-    return kept
+    return [(named(scores[i].tolist(), votes_on(i, box, found, scores)), box) for i, box in kept]
+
+
+def votes_on(
+    kept: int, box: list[float], found: list[tuple[float, int, list[float]]], scores: np.ndarray
+) -> list[float]:
+    votes = [0.0] * scores.shape[1]
+    for best, i, other in found:
+        if best > 0 and (i == kept or overlap(box, other) > MANIFEST.nms_iou):
+            votes = [
+                vote + best * score / sum(scores[i].tolist())
+                for vote, score in zip(votes, scores[i].tolist(), strict=True)
+            ]
+    return votes
+
+
+def named(scores: list[float], votes: list[float]) -> list[float]:
+    return [max(scores) * vote / max(votes) if max(votes) else 0.0 for vote in votes]
 
 
 def overlap(a: list[float], b: list[float]) -> float:
@@ -117,7 +135,7 @@ def test_equals_the_obvious_version(
     deltas = rng.normal(0, spread, (len(ANCHORS), 4)).astype(np.float32)
     objects = read(scores, deltas, shape, min_score, max_objects)
     expected = obvious(scores, deltas, shape, min_score, max_objects)
-    assert np.array_equal(objects.scores, scores[[i for i, _ in expected]])
+    np.testing.assert_allclose(objects.scores, np.reshape([named for named, _ in expected], (-1, 4)), atol=1e-6)
     assert np.allclose(objects.boxes, np.array([box for _, box in expected]).reshape(-1, 4), atol=1e-5)
     best = objects.scores.max(axis=1, initial=0)
     assert (np.diff(best) <= 0).all()
@@ -220,7 +238,7 @@ async def test_nan_out_of_a_real_model_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_released_detectors_heads_are_read_within_a_millisecond() -> None:
-    manifest = read_manifest(Path(__file__).parents[3] / "models/detector-lite0")
+    manifest = read_manifest(Path(__file__).parents[3] / "models" / released.DETECTOR)
     assert isinstance(manifest, DetectorManifest)
     detector = Detector(manifest, NoRunner())
     rng = np.random.default_rng(0)

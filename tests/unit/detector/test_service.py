@@ -29,6 +29,7 @@ from shiwu.chassis.settings import ServerSettings
 from shiwu.inference.manifest import DetectorManifest, read_manifest
 from shiwu.inference.opening import open_model
 from shiwu.inference.options import RunnerOptions
+from shiwu.inference.released import DETECTOR
 from shiwu.inference.runner import ModelRunner
 from shiwu.v1 import detector_pb2 as pb
 from shiwu.v1.detector_pb2_grpc import DetectorServiceStub, add_DetectorServiceServicer_to_server
@@ -38,7 +39,7 @@ from shiwu.wire.images import raw_image
 from tests.unit.inference import onnx_models
 
 NAME = "shiwu.v1.DetectorService"
-RELEASED = Path(__file__).parents[3] / "models/detector-lite0"
+RELEASED = Path(__file__).parents[3] / "models" / DETECTOR
 
 
 class Served:
