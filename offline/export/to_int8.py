@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -20,6 +20,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from tqdm import tqdm
 
 from offline.export.pictures import Squares
+
+_EARLY: Final = 2
+"""Convolutions of this stride, counted from the picture, stay in float."""
 
 
 def for_cpu(source: Path, target: Path, calibration: Squares) -> None:
@@ -44,16 +47,17 @@ def for_tensorrt(source: Path, target: Path, calibration: Squares) -> None:
     """Quantises a float ONNX file for TensorRT; on a CPU the result is slower than the original."""
     with tempfile.TemporaryDirectory() as folder:
         folded = _folded(source, Path(folder))
-        kinds = ["Conv", "Gemm", "MatMul"]
+        graph, kinds = onnx.load(folded).graph, ["Conv", "Gemm", "MatMul"]
         quantize_static(
             folded,
             target,
-            _Calibration(onnx.load(folded).graph.input[0].name, calibration),
+            _Calibration(graph.input[0].name, calibration),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
             op_types_to_quantize=kinds,
+            nodes_to_exclude=sensitive(graph),
             extra_options={
                 "ActivationSymmetric": True,
                 "QuantizeBias": False,
@@ -63,11 +67,18 @@ def for_tensorrt(source: Path, target: Path, calibration: Squares) -> None:
 
 
 def sensitive(graph: Any) -> list[str]:
-    """Names of the nodes to leave in float: the first convolution, which reads few channels of raw pixels, and what
-    follows the last ones (softmax, pooling, projection, norm), which is cheap and would lose most.
+    """Names of the nodes to leave in float: the convolutions at the picture's size or half of it, and what follows the
+    last ones (softmax, pooling, projection, norm), which is cheap and would lose most.
+
+    Early channels are few and saturate on plain backgrounds, where a rounded weight errs by the same amount all over
+    the picture.
     """
-    first = next((node.name for node in graph.node if node.op_type == "Conv"), None)
-    names = [] if first is None else [first]
+    strides = _strides(graph)
+    names = [
+        node.name
+        for node in graph.node
+        if node.op_type == "Conv" and (strides.get(node.input[0], 1) == 1 or strides[node.output[0]] <= _EARLY)
+    ]
     awaited: set[str] = set()  # tensors on which some convolution further on depends
     for node in reversed(graph.node):
         if node.op_type == "Conv" or awaited.intersection(node.output):
@@ -75,6 +86,16 @@ def sensitive(graph: Any) -> list[str]:
         else:
             names.append(node.name)
     return names
+
+
+def _strides(graph: Any) -> dict[str, int]:
+    """By how much convolutions have made each tensor smaller than the picture."""
+    strides: dict[str, int] = {}
+    for node in graph.node:
+        own = next((each.ints[0] for each in node.attribute if each.name == "strides"), 1)
+        before = max((strides.get(name, 1) for name in node.input), default=1)
+        strides |= dict.fromkeys(node.output, before * (own if node.op_type == "Conv" else 1))
+    return strides
 
 
 def _folded(source: Path, folder: Path) -> Path:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from offline.export import runtimes, to_int8, to_ncnn, to_onnx, to_tensorrt
 from offline.export.errors import ExportError, UsageError
 from offline.export.to_tensorrt import EngineOptions
+from shiwu.inference.manifest import TensorSpec
 from tests.unit.offline.export import tiny
 
 SQUARES = np.random.default_rng(0).integers(0, 256, (3, tiny.SIZE, tiny.SIZE, 3), np.uint8)
@@ -88,6 +89,22 @@ def test_int8_leaves_first_and_last_nodes_in_float(tmp_path: Path) -> None:
     assert convs[0] in left
     assert not set(left) & set(convs[1:])
     assert {"ReduceSum", "Gemm", "ReduceL2", "Expand"} <= {by_name[name] for name in left}
+
+
+def test_int8_leaves_the_convolutions_at_half_the_size_of_each_trunk_in_float() -> None:
+    g = tiny.Graph()
+    picture = g.add("Transpose", g.add("Cast", "image", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    ends = []
+    for _ in range(2):
+        x = picture
+        for channels, stride in ((3, 2), (4, 1), (4, 2), (4, 1)):
+            x = g.conv(x, channels, 4, 3, stride)
+        ends.append(x)
+    g.add("Concat", *ends, axis=1)
+    g.rename("out")
+    graph = g.model((TensorSpec(name="out", dtype="float32", shape=("batch", 8, 8, 8)),)).graph
+    convs = [node.name for node in graph.node if node.op_type == "Conv"]
+    assert [name in to_int8.sensitive(graph) for name in convs] == [True, True, False, False] * 2
 
 
 def test_int8_for_tensorrt_is_symmetric_with_float_biases(tmp_path: Path) -> None:
