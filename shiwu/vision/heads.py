@@ -70,6 +70,7 @@ class HeadReader:
         rank = found[kept].max(axis=1) * geometry.areas(boxes[kept]) ** self._prominence
         ranked = kept[np.argsort(-rank, kind="stable")[:limit]]
         near = geometry.iou(boxes[ranked], boxes) > self._nms_iou
+        near[np.arange(len(ranked)), ranked] = True  # also where nothing is suppressed
         return boxes[ranked], _voted(found, ranked, near)
 
 
@@ -80,7 +81,6 @@ def _voted(scores: NDArray[np.float32], kept: NDArray[np.intp], near: NDArray[np
     its best score times the label's share of its scores, as in Weighted Boxes Fusion (Solovyev et al., 2021), which
     averages the corners, too.
     """
-    near[np.arange(len(kept)), kept] = True
     best = scores.max(axis=1, keepdims=True)
     votes = near @ (best * scores / np.maximum(scores.sum(axis=1, keepdims=True), _TINY))
     return np.asarray(best[kept] * votes / np.maximum(votes.max(axis=1, keepdims=True), _TINY), np.float32)

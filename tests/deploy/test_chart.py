@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from evaluation.programs import environment
+from shiwu.inference.released import DETECTOR, EMBEDDER
 from tests.deploy.chart import CHART, VALUES, helm, manifests, named, of_kind, render
 from tests.deploy.test_settings import SERVICES
 
@@ -85,6 +86,11 @@ def test_no_object_of_values_takes_unknown_keys() -> None:
     assert open_objects(schema, "") == []
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert values.keys() == schema["properties"].keys() - {"global"}
+
+
+def test_the_default_models_are_those_that_services_load_without_a_chart() -> None:
+    models = yaml.safe_load((CHART / "values.yaml").read_text())["models"]
+    assert (models["detector"], models["embedders"]) == (DETECTOR, [EMBEDDER])
 
 
 def test_a_tag_or_a_digest_names_each_image() -> None:

@@ -35,12 +35,16 @@ _FOUND: Final = (255, 0, 0)
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m offline.training.detector.failures", description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("models", DETECTOR))
-    parser.add_argument("--out", type=Path, default=Path("models", DETECTOR, "failures.jpg"))
+    parser.add_argument("--out", type=Path, help="failures.jpg beside the model unless given")
     args = parser.parse_args()
     tiles = _failures(Released(args.model), _scenes(), 2 * _COLUMNS)
     tiles += [np.full((_SIDE, _SIDE, 3), 127, np.uint8)] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
-    cv2.imwrite(str(args.out), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    cv2.imwrite(
+        str(args.out or args.model / "failures.jpg"),
+        cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR),
+        [cv2.IMWRITE_JPEG_QUALITY, 80],
+    )
 
 
 def _scenes() -> Iterator[tuple[Image, Truth]]:
